@@ -1,0 +1,234 @@
+"""The backbone: a diffusion transformer over latent frames, with a noise level, an action and a step size for every frame.
+
+After DiT (arXiv 2212.09748) with one shared modulation network (PixArt-alpha, arXiv 2310.00426); causal over frames, full
+within a frame and across cameras; a noise level per frame (Diffusion Forcing, arXiv 2407.01392).
+
+Shape letters: B batch, T frames, V cameras, C latent channels, h w token grid, n = V h w tokens a frame, d width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from core.backbone.attention import DenseAttention, KeyValues, Layout
+from core.backbone.rotary import angles
+from core.errors import ZoetropeError
+from core.memory.context import ContextConfig, mask_bias, pool_tokens, visible
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ActionConfig:
+    kind: Literal["continuous", "discrete"]
+    size: int
+    """Components of a continuous action, or the number of discrete ones."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackboneConfig:
+    width: int = 256
+    layers: int = 6
+    heads: int = 4
+    expansion: int = 4
+    context: ContextConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameShape:
+    """What the backbone must know of a frame; derived from the tokenizer and the world, never configured twice."""
+
+    cameras: int
+    channels: int
+    rows: int
+    columns: int
+    condition: int
+    """Channels of what is known of a frame before it is imagined, token by token (renderings, layouts, rays); 0 for none."""
+    motion: bool
+    """Whether the camera's motion is given."""
+
+    @property
+    def tokens(self) -> int:
+        return self.cameras * self.rows * self.columns
+
+
+MOTION_SIZE = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the backbone sees of T frames."""
+
+    latents: Tensor
+    """(B, T, V, C, h, w), noisy."""
+    signal: Tensor
+    """(B, T) share of signal: 0 is pure noise, 1 clean."""
+    stride: Tensor
+    """(B, T) length of the denoising step asked for, in shares of the whole path; 0 for an infinitesimal one."""
+    action: Tensor
+    """(B, T, A) or (B, T) int: the action that led to each frame; for the first frame of an episode, see `started`."""
+    started: Tensor
+    """bool (B, T): False where no action led to the frame."""
+    motion: Tensor | None
+    """(B, T, 6) camera motion from the frame before, in units of the world's typical step."""
+    condition: Tensor | None
+    """(B, T, V, D, h, w)."""
+
+    def frames(self, cut: slice) -> Inputs:
+        """Some of the frames."""
+        pick = lambda x: None if x is None else x[:, cut]  # noqa: E731
+        return Inputs(
+            self.latents[:, cut],
+            self.signal[:, cut],
+            self.stride[:, cut],
+            self.action[:, cut],
+            self.started[:, cut],
+            pick(self.motion),
+            pick(self.condition),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    clean: Tensor
+    """(B, T, V, C, h, w) the predicted clean latents."""
+    reward: Tensor
+    """(B, T)."""
+    ended: Tensor
+    """(B, T) logit of termination."""
+    cache: tuple[tuple[KeyValues, ...], ...]
+    """Keys and values, a tuple of levels for each layer."""
+
+
+class Block(nn.Module):
+    def __init__(self, config: BackboneConfig):
+        super().__init__()
+        d = config.width
+        self.attention = DenseAttention(d, config.heads)
+        self.up = nn.Linear(d, config.expansion * d)
+        self.down = nn.Linear(config.expansion * d, d)
+        self.table = nn.Parameter(torch.randn(6, d) / d**0.5)
+
+    def forward(
+        self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, tuple[KeyValues, ...]]:
+        """x (B, T, n, d), modulation (B, T, 6, d)."""
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.table)[..., None, :].unbind(-3)
+        d = x.shape[-1:]
+        mixed, levels = self.attention(F.layer_norm(x, d) * (1 + scale_a) + shift_a, layout, cached)
+        x = x + gate_a * mixed
+        hidden = self.up(F.layer_norm(x, d) * (1 + scale_m) + shift_m)
+        return x + gate_m * self.down(F.gelu(hidden, approximate="tanh")), levels
+
+
+class Backbone(nn.Module):
+    """Predicts clean latents of each frame from noisy ones and everything before."""
+
+    def __init__(self, config: BackboneConfig, shape: FrameShape, action: ActionConfig):
+        super().__init__()
+        if config.width % config.heads or config.width // config.heads % 2:
+            raise ZoetropeError(f"backbone: width {config.width} does not split into {config.heads} heads of even size")
+        for _, _, rows, columns in config.context.spans():
+            if shape.rows % rows or shape.columns % columns:
+                raise ZoetropeError(
+                    f"backbone: {rows}x{columns} packing does not divide the {shape.rows}x{shape.columns} token grid"
+                )
+        self.config, self.shape, self.action = config, shape, action
+        d = config.width
+        self.embed = nn.Linear(shape.channels, d)
+        self.embed_condition = nn.Linear(shape.condition, d) if shape.condition else None
+        self.place = nn.Parameter(torch.randn(shape.tokens, d) * 0.02)
+        self.embed_action = nn.Linear(action.size, d) if action.kind == "continuous" else nn.Embedding(action.size, d)
+        self.no_action = nn.Parameter(torch.zeros(d))
+        self.embed_motion = nn.Linear(MOTION_SIZE, d) if shape.motion else None
+        self.embed_levels = nn.Sequential(nn.Linear(2 * LEVEL_FEATURES, d), nn.SiLU(), nn.Linear(d, d))
+        self.modulate = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.final_modulation = nn.Linear(d, 2 * d)
+        self.final = nn.Linear(d, shape.channels)
+        self.score = nn.Linear(d, 2)
+        self.skip = nn.Parameter(torch.zeros(shape.channels)) if shape.condition else None
+        for layer in (self.modulate[1], self.final_modulation, self.final, self.score):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, inputs: Inputs, layout: Layout, cached: tuple[tuple[Tensor, Tensor], ...] | None = None
+    ) -> Outputs:
+        """Denoise. `cached` has turned keys and values (B, H, K, e) of each layer for frames that are not in `inputs`."""
+        tokens = rearrange(inputs.latents, "b t v c h w -> b t (v h w) c")
+        x = self.embed(tokens) + self.place
+        known = None
+        if self.embed_condition is not None:
+            assert inputs.condition is not None
+            known = rearrange(inputs.condition, "b t v c h w -> b t (v h w) c")
+            x = x + self.embed_condition(known)
+        frame = self._frame_vector(inputs)
+        modulation = self.modulate(frame).unflatten(-1, (6, -1))
+        kept = []
+        for i, block in enumerate(self.blocks):
+            x, levels = block(x, modulation, layout, None if cached is None else cached[i])
+            kept.append(levels)
+        shift, scale = self.final_modulation(F.silu(frame))[..., None, :].chunk(2, -1)
+        x = F.layer_norm(x, x.shape[-1:])
+        clean = self.final(x * (1 + scale) + shift)
+        if known is not None and self.skip is not None:
+            # What memory shows of a frame is already a latent in the condition's first channels: predict the correction.
+            clean = clean + known[..., : self.shape.channels] * self.skip
+        v, h, w = self.shape.cameras, self.shape.rows, self.shape.columns
+        reward, ended = self.score(x.mean(2)).unbind(-1)
+        return Outputs(rearrange(clean, "b t (v h w) c -> b t v c h w", v=v, h=h, w=w), reward, ended, tuple(kept))
+
+    def layout(self, times: Tensor, cached: list[tuple[int, Tensor]] | None = None) -> Layout:
+        """What frames at `times` (T,) may see of each other and of a cache.
+
+        `cached` lists, in the cache's order, (level, frame number of each slot (-1 empty)).
+        """
+        context, shape = self.config.context, self.shape
+        head = self.config.width // self.config.heads
+        row, column = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
+        place = torch.stack([row, column], -1).float().reshape(-1, 2).repeat(shape.cameras, 1)
+        level_angles, level_pools, masks = [], [], []
+        n = shape.tokens
+        for level, (_, _, rows, columns) in enumerate(context.spans()):
+            where = pool_tokens(place, (shape.rows, shape.columns), rows, columns)
+            level_angles.append(angles(times[:, None], where[:, 0], where[:, 1], head))
+            level_pools.append((rows, columns))
+            allowed = visible(context, level, times, times)
+            masks.append(allowed.repeat_interleave(n, 0).repeat_interleave(len(where), 1))
+        for level, slots in cached or ():
+            _, _, rows, columns = context.spans()[level]
+            allowed = visible(context, level, times, slots)
+            masks.append(allowed.repeat_interleave(n, 0).repeat_interleave(n // (rows * columns), 1))
+        return Layout(
+            grid=(shape.rows, shape.columns),
+            query_angles=level_angles[0],
+            level_angles=tuple(level_angles),
+            level_pools=tuple(level_pools),
+            bias=mask_bias(torch.cat(masks, 1)),
+        )
+
+    def _frame_vector(self, inputs: Inputs) -> Tensor:
+        """(B, T, d): everything that is one fact for a whole frame."""
+        levels = torch.cat([_waves(inputs.signal), _waves(inputs.stride)], -1)
+        action = self.embed_action(inputs.action)
+        vector = self.embed_levels(levels) + torch.where(inputs.started[..., None], action, self.no_action)
+        if self.embed_motion is not None:
+            assert inputs.motion is not None
+            vector = vector + self.embed_motion(inputs.motion)
+        return vector
+
+
+LEVEL_FEATURES = 32
+
+
+def _waves(level: Tensor) -> Tensor:
+    """Smooth features (..., LEVEL_FEATURES) of a level in [0, 1]."""
+    frequency = torch.exp(torch.linspace(0, math.log(64.0), LEVEL_FEATURES // 2))
+    phase = level[..., None] * frequency * math.pi
+    return torch.cat([phase.sin(), phase.cos()], -1)

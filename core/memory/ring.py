@@ -1,0 +1,89 @@
+"""The key/value ring of a session: fixed buffers that hold sinks, recent frames and packed older ones.
+
+Nothing is ever moved or grown: a frame's slot is its number modulo the ring's length, so a step costs the same for ever.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from core.backbone.attention import KeyValues
+from core.backbone.rotary import angles, rotate
+from core.backbone.transformer import Backbone
+
+
+class KeyValueRing:
+    """Keys and values of committed frames for a batch of sessions that step together."""
+
+    STATE = ("keys", "values", "sink_keys")
+
+    def __init__(self, backbone: Backbone, batch: int):
+        config, shape = backbone.config, backbone.shape
+        self.backbone, self.context = backbone, config.context
+        self.head = config.width // config.heads
+        self.spans: list[tuple[int, int, int, int]] = []
+        """(level, slots, tokens a slot, first token) of each part: the sinks, then a ring for each level."""
+        start = 0
+        parts = [(0, self.context.sinks, shape.tokens)] if self.context.sinks else []
+        for level, (_, last, rows, columns) in enumerate(self.context.spans()):
+            parts.append((level, last, shape.tokens // (rows * columns)))
+        for level, slots, tokens in parts:
+            self.spans.append((level, slots, tokens, start))
+            start += slots * tokens
+        size = (config.layers, batch, config.heads, start, self.head)
+        self.keys, self.values = torch.zeros(size), torch.zeros(size)
+        sinks = self.context.sinks * shape.tokens
+        self.sink_keys = torch.zeros(config.layers, batch, config.heads, sinks, self.head)
+        self.times = [torch.full((slots,), -1, dtype=torch.int64) for _, slots, _, _ in self.spans]
+        row, column = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
+        self._row, self._column = row.reshape(-1).repeat(shape.cameras), column.reshape(-1).repeat(shape.cameras)
+
+    def append(self, layers: tuple[tuple[KeyValues, ...], ...], level_angles: tuple[Tensor, ...], frame: int, time: int) -> None:
+        """Commit frame `frame` of a call's keys and values as number `time`."""
+        for part, (level, slots, tokens, start) in enumerate(self.spans):
+            is_sink = part == 0 and self.context.sinks > 0
+            if is_sink != (time < self.context.sinks):
+                continue
+            slot = time if is_sink else time % slots
+            where = slice(start + slot * tokens, start + (slot + 1) * tokens)
+            for i, levels in enumerate(layers):
+                keys = levels[level].keys[:, :, frame]
+                if is_sink:
+                    self.sink_keys[i][:, :, slot * tokens : (slot + 1) * tokens] = keys
+                self.keys[i][:, :, where] = rotate(keys, level_angles[level][frame])
+                self.values[i][:, :, where] = levels[level].values[:, :, frame]
+            self.times[part][slot] = time
+
+    def slots(self) -> list[tuple[int, Tensor]]:
+        """(level, frame number of each slot) of each part, for `Backbone.layout`."""
+        return [(span[0], times) for span, times in zip(self.spans, self.times)]
+
+    def read(self, newest: int) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Turned keys and values of each layer, as seen from frame `newest`."""
+        if self.context.sinks:
+            # A sink is never seen from farther away than the horizon that training has shown.
+            tokens, age = self.backbone.shape.tokens, self.context.horizon + 1
+            placed = self.times[0].clamp(min=newest - age).repeat_interleave(tokens)
+            row, column = self._row.repeat(self.context.sinks), self._column.repeat(self.context.sinks)
+            turned = rotate(self.sink_keys, angles(placed, row, column, self.head))
+            self.keys[:, :, :, : turned.shape[3]] = turned
+        return tuple(zip(self.keys.unbind(0), self.values.unbind(0)))
+
+    def copy(self) -> KeyValueRing:
+        """An independent ring with the same content."""
+        twin = object.__new__(KeyValueRing)
+        twin.__dict__.update(self.__dict__)
+        for name in self.STATE:
+            setattr(twin, name, getattr(self, name).clone())
+        twin.times = [t.clone() for t in self.times]
+        return twin
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that hold something, a session."""
+        return sum(int((t >= 0).sum()) * span[2] for span, t in zip(self.spans, self.times))
+
+    @property
+    def bytes(self) -> int:
+        return sum(getattr(self, name).nbytes for name in self.STATE)

@@ -1,0 +1,142 @@
+"""All that is learnt of one world, in one module with one config: tokenizer, backbone, motion head, blend."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.backbone.motion import MotionConfig, MotionHead
+from core.backbone.transformer import ActionConfig, Backbone, BackboneConfig, FrameShape
+from core.config import load_yaml, to_dict
+from core.errors import ZoetropeError
+from core.files import atomic_path, write_text
+from core.latents.autoencoder import Tokenizer, TokenizerConfig
+from core.latents.blend import Blend
+from core.memory.spatial import SpatialConfig
+
+WEIGHTS, CONFIG = "world.safetensors", "world.yaml"
+RENDERING_CHANNELS = 2
+"""Channels that accompany the latent of a rendering: how much of the token is shown, and how coarsely."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorldConfig:
+    name: str
+    tokenizer: TokenizerConfig
+    backbone: BackboneConfig
+    action: ActionConfig
+    cameras: int = 1
+    motion: MotionConfig | None = None
+    """None for a world whose camera pose is not known."""
+    spatial: SpatialConfig | None = None
+    """None for a world without spatial memory; needs `motion` and depth."""
+    steps: int = 1
+    """Denoising steps a frame, unless asked otherwise."""
+    rate: int = 25
+    """Frames a second at which the world is meant to be played."""
+
+    def __post_init__(self) -> None:
+        if self.tokenizer.time_factor != 1:
+            raise ZoetropeError("world: an interactive world answers every action, so its tokenizer's time_factor must be 1")
+        if self.spatial is not None and (self.motion is None or not self.tokenizer.depth):
+            raise ZoetropeError("world: spatial memory needs a motion head and a tokenizer with depth")
+
+    @property
+    def height(self) -> int:
+        return self.tokenizer.height
+
+    @property
+    def width(self) -> int:
+        return self.tokenizer.width
+
+    @property
+    def frame_shape(self) -> FrameShape:
+        rows, columns = self.tokenizer.grid
+        return FrameShape(
+            cameras=self.cameras,
+            channels=self.tokenizer.channels,
+            rows=rows,
+            columns=columns,
+            condition=self.tokenizer.channels + RENDERING_CHANNELS if self.spatial else 0,
+            motion=self.motion is not None,
+        )
+
+
+class WorldModel(nn.Module):
+    """The networks of a world."""
+
+    def __init__(self, config: WorldConfig):
+        super().__init__()
+        self.config = config
+        shape = config.frame_shape
+        self.tokenizer = Tokenizer(config.tokenizer)
+        self.backbone = Backbone(config.backbone, shape, config.action)
+        latent_size = shape.tokens * shape.channels
+        self.motion = MotionHead(config.motion, config.action, latent_size) if config.motion else None
+        self.blend = Blend() if config.spatial else None
+
+    def encode_rendering(self, colour: Tensor, depth: Tensor, valid: Tensor, coarseness: Tensor) -> Tensor:
+        """What memory shows, as the backbone's condition.
+
+        colour (N, 3, H, W) in [-1, 1], the others (N, H, W) -> (N, C + 2, h, w); zero where memory shows nothing at all.
+        """
+        disparity = (self.config.tokenizer.near / depth.clamp(min=1e-3)).clamp(0, 1)[:, None]
+        mask = valid[:, None]
+        latents = self.tokenizer.encode_pixels(torch.cat([colour, disparity], 1)[:, None], mask[:, None])
+        patch = self.config.tokenizer.patch
+        extra = F.avg_pool2d(torch.cat([mask, coarseness[:, None].clamp(-2, 2)], 1), patch)
+        any_shown = (mask.amax((1, 2, 3), keepdim=True) > 0).float()
+        return torch.cat([latents, extra], 1) * any_shown
+
+    def show(self, latents: Tensor, rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None) -> Tensor:
+        """Decode latents (N, C, h, w) and blend in memory's rendering -> pixels (N, c, H, W)."""
+        decoded = self.tokenizer.decode_pixels(latents)[:, 0]
+        if self.blend is None or rendering is None:
+            return decoded
+        colour, depth, valid, coarseness = rendering
+        disparity = (self.config.tokenizer.near / depth.clamp(min=1e-3)).clamp(0, 1)
+        return self.blend(decoded, colour, disparity[:, None], valid[:, None], coarseness[:, None])
+
+    def fingerprint(self) -> str:
+        """Identifies weights and config; saved sessions and key logs carry it."""
+        digest = hashlib.sha256(repr(to_dict(self.config)).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def save(self, folder: Path) -> None:
+        """Write config and half-precision weights into `folder`, atomically."""
+        import yaml
+
+        tensors = {n: t.detach().to(torch.float16).contiguous() for n, t in self.state_dict().items()}
+        write_text(folder / CONFIG, yaml.safe_dump(to_dict(self.config), sort_keys=False))
+        with atomic_path(folder / WEIGHTS) as temporary:
+            save_file(tensors, temporary)
+
+    @staticmethod
+    def load(folder: Path) -> WorldModel:
+        """Read a world. Raises ZoetropeError when anything is missing, cut short or of another architecture."""
+        config = load_yaml(WorldConfig, folder / CONFIG)
+        model = WorldModel(config)
+        path = folder / WEIGHTS
+        try:
+            with safe_open(path, framework="pt") as file:
+                stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        except FileNotFoundError:
+            raise ZoetropeError(f"{path}: no weights; train them with 'zoetrope train {config.name}'") from None
+        except (SafetensorError, OSError) as error:
+            raise ZoetropeError(f"{path}: damaged weights ({error}); restore the file or train again") from None
+        wanted = model.state_dict()
+        wrong = [n for n in wanted if n not in stored or stored[n].shape != wanted[n].shape] + [n for n in stored if n not in wanted]
+        if wrong:
+            raise ZoetropeError(f"{path}: weights of another architecture than {folder / CONFIG} ('{wrong[0]}' does not fit)")
+        model.load_state_dict({n: t.to(wanted[n].dtype) for n, t in stored.items()})
+        return model.eval()

@@ -1,0 +1,115 @@
+"""Saved sessions: one safetensors file, never unpickled, complete or absent, good for going on bit for bit."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from core.errors import ZoetropeError
+from core.files import atomic_path
+from core.memory.ring import KeyValueRing
+from core.memory.spatial import SpatialMemory
+from core.streaming.session import Session, _Pending
+
+if TYPE_CHECKING:
+    from core.streaming.world import World
+
+FORMAT = "zoetrope-session-1"
+_PENDING = ("latents", "action", "started", "motion", "condition")
+
+
+def write_session(session: Session, path: Path) -> None:
+    """Write `session` to `path`, atomically. What it could rewind to is not kept."""
+    tensors: dict[str, Tensor] = {f"ring.{n}": getattr(session._ring, n) for n in KeyValueRing.STATE}
+    tensors |= {f"ring.times.{i}": t for i, t in enumerate(session._ring.times)}
+    tensors |= {"motion": session._motion, "action": session._action}
+    if session._pose is not None:
+        tensors["pose"] = session._pose
+    if session._pending is not None:
+        tensors |= {f"pending.{n}": t for n in _PENDING if (t := getattr(session._pending, n)) is not None}
+    for b, cameras in enumerate(session._spatial):
+        for v, memory in enumerate(cameras):
+            name = f"spatial.{b}.{v}"
+            tensors |= {f"{name}.{n}": getattr(memory, n) for n in SpatialMemory.INDEX}
+            tensors[f"{name}.intrinsics"] = memory.intrinsics
+            held = [i for i in range(memory.config.capacity) if memory.order[i] >= 0]
+            if held:
+                tensors[f"{name}.colour"] = torch.stack([memory.colour[i] for i in held])
+                tensors[f"{name}.depth"] = torch.stack([memory.depth[i] for i in held])
+    facts = {
+        "world": session.world.config.name,
+        "folder": str(session.world.folder or ""),
+        "fingerprint": session.world.fingerprint,
+        "seeds": session.seeds,
+        "single": session.single,
+        "steps": session.steps,
+        "number": session.number,
+        "spatial_on": session.spatial_on,
+        "packed_on": session.packed_on,
+        "recalled": list(session._recalled),
+    }
+    with atomic_path(path) as temporary:
+        plain = {n: t.clone().contiguous() for n, t in tensors.items()}
+        save_file(plain, temporary, {"format": FORMAT, "facts": json.dumps(facts)})
+
+
+def read_session(path: Path, world: World | None) -> Session:
+    """Read a session. Raises ZoetropeError when the file is missing, cut short, of another version or of other weights."""
+    from core.streaming.world import World
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    except FileNotFoundError:
+        raise ZoetropeError(f"{path}: no such saved session") from None
+    except (SafetensorError, OSError) as error:
+        raise ZoetropeError(f"{path}: damaged saved session ({error})") from None
+    if header.get("format") != FORMAT:
+        raise ZoetropeError(f"{path}: not a {FORMAT} file (found {header.get('format')}); it was saved by another version")
+    try:
+        facts = json.loads(header["facts"])
+        world = world or World.load(facts["folder"])
+        if world.fingerprint != facts["fingerprint"]:
+            raise ZoetropeError(f"{path}: was saved from other weights of '{facts['world']}' than these; it cannot go on exactly")
+        return _restore(world, facts, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise ZoetropeError(f"{path}: damaged saved session ({' '.join(str(error).split())})") from None
+
+
+def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
+    session = Session(world, facts["seeds"], facts["single"])
+    for name in KeyValueRing.STATE:
+        getattr(session._ring, name).copy_(tensors[f"ring.{name}"])
+    for i, times in enumerate(session._ring.times):
+        times.copy_(tensors[f"ring.times.{i}"])
+    session._motion, session._action, session._pose = tensors["motion"], tensors["action"], tensors.get("pose")
+    if "pending.latents" in tensors:
+        latents, action, started, motion, condition = (tensors.get(f"pending.{n}") for n in _PENDING)
+        assert latents is not None and action is not None and started is not None and motion is not None
+        session._pending = _Pending(latents, action, started, motion, condition)
+    config = world.config
+    if config.spatial is not None:
+        for b in range(len(session.seeds)):
+            cameras = []
+            for v in range(config.cameras):
+                name = f"spatial.{b}.{v}"
+                memory = SpatialMemory(config.spatial, tensors[f"{name}.intrinsics"], config.height, config.width)
+                for part in SpatialMemory.INDEX:
+                    getattr(memory, part).copy_(tensors[f"{name}.{part}"])
+                held = [i for i in range(config.spatial.capacity) if memory.order[i] >= 0]
+                for row, slot in enumerate(held):
+                    memory.colour[slot] = tensors[f"{name}.colour"][row].clone()
+                    memory.depth[slot] = tensors[f"{name}.depth"][row].clone()
+                cameras.append(memory)
+            session._spatial.append(cameras)
+    session.number, session.steps = int(facts["number"]), int(facts["steps"])
+    session.spatial_on, session.packed_on = bool(facts["spatial_on"]), bool(facts["packed_on"])
+    session._recalled = tuple(facts["recalled"])
+    return session

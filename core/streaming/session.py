@@ -1,0 +1,470 @@
+"""A live session: one causal step at a time, memory -> imagine -> decode -> remember.
+
+Shape letters: B sessions in the batch, V cameras, A action size.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.backbone.transformer import MOTION_SIZE, Inputs
+from core.diffusion.flow import BASE_STRIDE, euler
+from core.episodes.episode import Episode
+from core.errors import ZoetropeError
+from core.memory.geometry import move, relative_motion
+from core.memory.ring import KeyValueRing
+from core.memory.spatial import Rendering, SpatialMemory
+
+if TYPE_CHECKING:
+    from core.streaming.world import World
+
+REWIND_FRAMES = 64
+"""How far back a session can rewind at least."""
+SNAPSHOT_EVERY = 16
+"""Frames between the snapshots that rewinding starts from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a step shows. In a batch every entry gains a leading axis B."""
+
+    frame: np.ndarray
+    """uint8 (V, H, W, 3)."""
+    depth: np.ndarray | None
+    """float32 (V, H, W) in the source's unit."""
+    pose: np.ndarray | None
+    """float32 (V, 4, 4) camera to world."""
+    reward: Any
+    terminated: Any
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryView:
+    """A map of what spatial memory holds."""
+
+    keyframes: np.ndarray
+    """(N, 3) x, y and heading (radians) of the remembered views."""
+    recalled: list[int]
+    """Which of them were used for the last frame."""
+    points: np.ndarray
+    """(M, 2) remembered obstacles."""
+    here: np.ndarray
+    """(3,) x, y, heading."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """The newest frame: shown, but not yet in the key/value ring."""
+
+    latents: Tensor
+    action: Tensor
+    started: Tensor
+    motion: Tensor
+    condition: Tensor | None
+
+
+class Session:
+    """Opened by `World.open` or `World.resume`."""
+
+    def __init__(self, world: World, seeds: Sequence[int], single: bool):
+        self.world, self.seeds, self.single = world, list(seeds), single
+        self.steps = world.config.steps
+        self.spatial_on, self.packed_on = True, True
+        self.timings: dict[str, float] = {}
+        self.rendering: np.ndarray | None = None
+        """uint8 (V, H, W, 3): what memory alone showed for the last step."""
+        self.number = 0
+        """Frames so far, the context included."""
+        batch = len(self.seeds)
+        self._ring = KeyValueRing(world.model.backbone, batch)
+        self._spatial: list[list[SpatialMemory]] = []
+        self._pending: _Pending | None = None
+        self._pose: Tensor | None = None
+        self._motion = torch.zeros(batch, MOTION_SIZE)
+        self._action = self._blank_action(batch)
+        self._recalled: tuple[int, ...] = ()
+        self._snapshots: list[Session] = []
+        self._log: list[tuple[Any, ...]] = []
+
+    # -- driving ---------------------------------------------------------------------------------------------------------
+
+    def begin(self, contexts: Sequence[Episode]) -> None:
+        """Take in real frames from an empty state."""
+        config = self.world.config
+        if config.spatial is not None:
+            for context in contexts:
+                assert context.intrinsics is not None
+                self._spatial.append(
+                    [SpatialMemory(config.spatial, torch.from_numpy(k), config.height, config.width) for k in context.intrinsics]
+                )
+        pick = lambda values, t: None if values[0] is None else np.stack([v[t] for v in values])  # noqa: E731
+        for t in range(len(contexts[0])):
+            action = None if t == 0 else pick([c.action for c in contexts], t - 1)
+            frames = pick([c.frames for c in contexts], t)
+            pose, depth = pick([c.pose for c in contexts], t), pick([c.depth for c in contexts], t)
+            assert frames is not None
+            self._observe(frames, action, pose, depth)
+        self._remember_state()
+
+    def step(self, action: Any, pose: np.ndarray | None = None) -> Frame:
+        """Imagine the next frame. `action` is (A,) or an int ((B, A) or (B,) in a batch).
+
+        `pose` (V, 4, 4) ((B, V, 4, 4) in a batch) overrides where the motion head would put the cameras.
+        """
+        self._take_snapshot()
+        batched = self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0)
+        given = None if pose is None else self._batched(pose, 3)
+        self._log.append(("step", batched, given, self.steps, self.spatial_on, self.packed_on))
+        return self._step(batched, given)
+
+    def observe(
+        self, frames: np.ndarray, action: Any, pose: np.ndarray | None = None, depth: np.ndarray | None = None
+    ) -> None:
+        """A real frame happened: uint8 (V, H, W, 3) after `action`, with pose (V, 4, 4) and depth (V, H, W) where known."""
+        self._take_snapshot()
+        entry = (
+            self._batched(frames, 4),
+            self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0),
+            None if pose is None else self._batched(pose, 3),
+            None if depth is None else self._batched(depth, 3),
+        )
+        self._log.append(("observe", *entry))
+        self._observe(*entry)
+
+    def fork(self) -> Session:
+        """An independent session that goes on from here; remembered pictures are shared."""
+        twin = self._bare_copy()
+        twin._snapshots, twin._log = list(self._snapshots), list(self._log)
+        return twin
+
+    def rewind(self, frames: int = 30) -> None:
+        """Go back by `frames` steps. Raises ZoetropeError when that is further than the session keeps."""
+        target = self.number - frames
+        candidates = [s for s in self._snapshots if s.number <= target]
+        if frames < 0 or not candidates:
+            oldest = min((s.number for s in self._snapshots), default=self.number)
+            raise ZoetropeError(f"rewind: cannot go back {frames} frames; at most {self.number - oldest} are kept")
+        base = candidates[-1]
+        start = base.number
+        replayed = self._log[len(self._log) - (self.number - start) :][: target - start]
+        kept_log = self._log[: len(self._log) - (self.number - target)]
+        settings = (self.steps, self.spatial_on, self.packed_on)
+        self._restore(base)
+        for kind, *entry in replayed:
+            if kind == "step":
+                *inputs, self.steps, self.spatial_on, self.packed_on = entry
+                self._step(*inputs)
+            else:
+                self._observe(*entry)
+        self._snapshots = [s for s in self._snapshots if s.number <= target]
+        self._log = kept_log
+        self.steps, self.spatial_on, self.packed_on = settings
+
+    def use(self, spatial: bool | None = None, packed: bool | None = None) -> None:
+        """Switch spatial memory and packed older frames on or off."""
+        self.spatial_on = self.spatial_on if spatial is None else spatial
+        self.packed_on = self.packed_on if packed is None else packed
+
+    def save(self, path: str | Path) -> None:
+        """Write everything needed to go on bit for bit."""
+        from core.streaming.save import write_session
+
+        write_session(self, Path(path))
+
+    # -- looking ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> dict[str, int]:
+        """What memory holds now: tokens and keyframes of a session, and bytes allocated in all."""
+        banks = [memory for cameras in self._spatial for memory in cameras]
+        return {
+            "tokens": self._ring.tokens,
+            "keyframes": sum(m.count for m in self._spatial[0]) if banks else 0,
+            "bytes": self._ring.bytes + sum(m.bytes for m in banks),
+        }
+
+    def memory_view(self) -> MemoryView | None:
+        """The map of the first camera of the first session; None without spatial memory."""
+        if not self._spatial or self._pose is None:
+            return None
+        memory = self._spatial[0][0]
+        slots = [i for i in range(memory.config.capacity) if memory.order[i] >= 0]
+        points = memory.obstacles[slots].reshape(-1, 3)
+        points = points[torch.isfinite(points).all(-1)]
+        return MemoryView(
+            keyframes=np.array([_flat(memory.pose[i]) for i in slots]).reshape(-1, 3),
+            recalled=[slots.index(s) for s in self._recalled if s in slots],
+            points=points[:, :2].numpy(),
+            here=np.array(_flat(self._pose[0, 0])),
+        )
+
+    # -- inside ----------------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _step(self, action: np.ndarray, given: np.ndarray | None) -> Frame:
+        clock = _Clock()
+        moved = torch.from_numpy(action)
+        pose = self._next_pose(moved, None if given is None else torch.from_numpy(given).float())
+        rendering = self._render(pose)
+        condition = self._condition(rendering)
+        clock.lap("memory")
+        motion = self._relative(pose)
+        latents, reward, ended = self._imagine(moved, motion, condition)
+        clock.lap("imagine")
+        batch = len(self.seeds)
+        flat = None if rendering is None else tuple(x.flatten(0, 1) for x in rendering)
+        pixels = self.world.model.show(latents.flatten(0, 1), flat).unflatten(0, (batch, -1))
+        frames, depth = self.world.model.tokenizer.unpack(pixels)
+        clock.lap("decode")
+        self._keep(pixels, depth, pose, rendering, real=False)
+        self._accept(latents, moved, torch.ones(batch, dtype=torch.bool), motion, condition, pose)
+        self.rendering = None if rendering is None else self._as_frame(rendering[0])
+        clock.lap("remember")
+        self.timings = clock.milliseconds
+        self.timings["memory"] += self.timings.pop("remember")
+        out = Frame(frames.numpy(), _array(depth), _array(pose), reward.numpy(), (ended > 0).numpy())
+        return self._unbatch(out)
+
+    @torch.inference_mode()
+    def _observe(
+        self, frames: np.ndarray, action: np.ndarray | None, pose: np.ndarray | None, depth: np.ndarray | None
+    ) -> None:
+        model = self.world.model
+        batch = len(frames)
+        moved = self._blank_action(batch) if action is None else torch.from_numpy(action)
+        started = torch.full((batch,), action is not None)
+        if pose is not None:
+            where: Tensor | None = torch.from_numpy(np.asarray(pose, np.float32))
+        else:
+            where = self._next_pose(moved, None)
+        seen = torch.from_numpy(np.ascontiguousarray(frames))
+        known = None if depth is None else torch.from_numpy(np.asarray(depth, np.float32))
+        latents = model.tokenizer.encode(seen[:, None], None if known is None else known[:, None])[:, 0]
+        rendering = self._render(where)
+        condition = self._condition(rendering)
+        motion = self._relative(where) if action is not None else torch.zeros(batch, MOTION_SIZE)
+        self._commit_pending()
+        if self._spatial:
+            if known is None:
+                known = model.tokenizer.decode(latents[:, None])[1]
+                assert known is not None
+                known = known[:, 0]
+            pixels = model.tokenizer.pack(seen, known)[0]
+            self._keep(pixels, known, where, rendering, real=True)
+        self._accept(latents, moved, started, motion, condition, where)
+
+    def _imagine(self, action: Tensor, motion: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Denoise the next frame; the pending one is committed in the same first pass."""
+        model, pending = self.world.model, self._pending
+        assert pending is not None
+        batch, now = len(self.seeds), self.number
+        noise = self._noise(pending.latents.shape)
+        scaled = self._scale(motion)
+        started = torch.ones(batch, dtype=torch.bool)
+        scores: list[Tensor] = []
+
+        def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
+            fresh = _inputs(x, signal, stride, action, started, scaled, condition)
+            if not scores:  # first step: two frames, the pending one clean
+                both = _join(self._clean_inputs(pending), fresh)
+                layout = model.backbone.layout(torch.tensor([now - 1, now]), self._slots())
+                out = model.backbone(both, layout, self._ring.read(now))
+                self._ring.append(out.cache, layout.level_angles, 0, now - 1)
+            else:
+                layout = model.backbone.layout(torch.tensor([now]), self._slots())
+                out = model.backbone(fresh, layout, self._ring.read(now))
+            scores[:] = [out.reward[:, -1], out.ended[:, -1]]
+            return out.clean[:, -1]
+
+        latents = euler(predict, noise, self.steps)
+        return latents, scores[0], scores[1]
+
+    def _commit_pending(self) -> None:
+        if self._pending is None:
+            return
+        backbone, time_ = self.world.model.backbone, self.number - 1
+        layout = backbone.layout(torch.tensor([time_]), self._slots())
+        out = backbone(self._clean_inputs(self._pending), layout, self._ring.read(time_))
+        self._ring.append(out.cache, layout.level_angles, 0, time_)
+
+    def _clean_inputs(self, pending: _Pending) -> Inputs:
+        batch = len(self.seeds)
+        signal, stride = torch.ones(batch), torch.full((batch,), BASE_STRIDE)
+        motion = self._scale(pending.motion)
+        return _inputs(pending.latents, signal, stride, pending.action, pending.started, motion, pending.condition)
+
+    def _slots(self) -> list[tuple[int, Tensor]]:
+        slots = self._ring.slots()
+        if self.packed_on:
+            return slots
+        return [(level, times if level == 0 else torch.full_like(times, -1)) for level, times in slots]
+
+    def _accept(
+        self, latents: Tensor, action: Tensor, started: Tensor, motion: Tensor, condition: Tensor | None, pose: Tensor | None
+    ) -> None:
+        self._pending = _Pending(latents, action, started, motion, condition)
+        self._motion, self._action, self._pose = motion, action, pose
+        self.number += 1
+
+    def _next_pose(self, action: Tensor, given: Tensor | None) -> Tensor | None:
+        """Camera poses (B, V, 4, 4) after the action; the rig moves as one body."""
+        head = self.world.model.motion
+        if head is None or given is not None or self._pose is None:
+            return given
+        scan = None
+        if head.config.scan and self._spatial:
+            scan = torch.stack([memory[0].scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
+        elif head.config.scan:
+            scan = torch.full((len(self.seeds), head.config.scan), 1e6)
+        latents = None if self._pending is None else self._pending.latents
+        motion = head(action, self._action, self._motion, scan, latents)
+        first = move(self._pose[:, 0], motion)
+        if head.config.quantum:
+            first[:, :3, 3] = (first[:, :3, 3] / head.config.quantum).round() * head.config.quantum
+        rigid = torch.linalg.inv(self._pose[:, :1]) @ self._pose
+        return first[:, None] @ rigid
+
+    def _relative(self, pose: Tensor | None) -> Tensor:
+        if pose is None or self._pose is None:
+            return torch.zeros(len(self.seeds), MOTION_SIZE)
+        return relative_motion(self._pose[:, 0], pose[:, 0])
+
+    def _scale(self, motion: Tensor) -> Tensor | None:
+        head = self.world.model.motion
+        return None if head is None else motion / head.scale
+
+    def _render(self, pose: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """What memory shows of every camera's view: colour (B, V, 3, H, W), depth, valid, coarseness (B, V, H, W)."""
+        if not self._spatial or pose is None:
+            return None
+        if self.spatial_on:
+            views = [[m.render(p, self.number) for m, p in zip(ms, ps)] for ms, ps in zip(self._spatial, pose)]
+        else:
+            views = [[m.nothing() for m in ms] for ms in self._spatial]
+        self._recalled = views[0][0].recalled
+        stack = lambda name: torch.stack([torch.stack([getattr(v, name) for v in vs]) for vs in views])  # noqa: E731
+        return stack("colour"), stack("depth"), stack("valid"), stack("coarseness")
+
+    def _condition(self, rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None) -> Tensor | None:
+        if rendering is None:
+            return None
+        flat = self.world.model.encode_rendering(*(x.flatten(0, 1) for x in rendering))
+        return flat.unflatten(0, (len(self.seeds), -1))
+
+    def _keep(self, pixels: Tensor, depth: Tensor | None, pose: Tensor | None, rendering: Any, real: bool) -> None:
+        """Remember views of which memory showed too little."""
+        if not self._spatial or pose is None or depth is None:
+            return
+        config = self.world.config.spatial
+        assert config is not None and rendering is not None
+        limit = config.keep_real_below if real else config.keep_below
+        for b, cameras in enumerate(self._spatial):
+            for v, memory in enumerate(cameras):
+                shown = Rendering(*(x[b, v] for x in rendering), ()).shown(config.coarse)
+                if shown < limit:
+                    memory.add(pixels[b, v, :3], depth[b, v], pose[b, v], self.number)
+
+    def _noise(self, shape: torch.Size) -> Tensor:
+        """Noise decided by each session's seed and the frame's number alone."""
+        out = []
+        for seed in self.seeds:
+            generator = torch.Generator().manual_seed((seed * 0x9E3779B1 + self.number) & 0x7FFFFFFFFFFFFFFF)
+            out.append(torch.randn(shape[1:], generator=generator))
+        return torch.stack(out)
+
+    def _blank_action(self, batch: int) -> Tensor:
+        action = self.world.config.action
+        return torch.zeros(batch, action.size) if action.kind == "continuous" else torch.zeros(batch, dtype=torch.int64)
+
+    def _batched(self, value: Any, dimensions: int) -> np.ndarray:
+        """`value` with a leading axis B; a single session's gets one of length 1."""
+        array = np.asarray(value)
+        if array.dtype == np.float64:
+            array = array.astype(np.float32)
+        if np.issubdtype(array.dtype, np.integer) and array.dtype != np.uint8:
+            array = array.astype(np.int64)
+        array = array[None] if self.single else array
+        if array.ndim != dimensions + 1 or len(array) != len(self.seeds):
+            raise ZoetropeError(f"session of {len(self.seeds)}: got an array of shape {np.shape(value)}")
+        if dimensions == 1 and array.shape[1] != self.world.config.action.size:
+            raise ZoetropeError(f"session: actions have {self.world.config.action.size} components, got {array.shape[1]}")
+        return array
+
+    def _unbatch(self, out: Frame) -> Frame:
+        if not self.single:
+            return out
+        pick = lambda x: None if x is None else x[0]  # noqa: E731
+        return Frame(out.frame[0], pick(out.depth), pick(out.pose), float(out.reward[0]), bool(out.terminated[0]))
+
+    def _as_frame(self, colour: Tensor) -> np.ndarray:
+        frame = self.world.model.tokenizer.unpack(torch.cat([colour, torch.ones_like(colour[:, :, :1])], 2))[0].numpy()
+        return frame[0] if self.single else frame
+
+    # -- snapshots -------------------------------------------------------------------------------------------------------
+
+    def _take_snapshot(self) -> None:
+        if not self._snapshots or self.number - self._snapshots[-1].number >= SNAPSHOT_EVERY:
+            self._remember_state()
+
+    def _remember_state(self) -> None:
+        self._snapshots.append(self._bare_copy())
+        keep = REWIND_FRAMES // SNAPSHOT_EVERY + 1
+        self._snapshots = self._snapshots[-keep:]
+        self._log = self._log[-(keep * SNAPSHOT_EVERY) :]
+
+    def _bare_copy(self) -> Session:
+        """This session's state without its history."""
+        twin = object.__new__(Session)
+        twin.__dict__.update(self.__dict__)
+        twin._ring = self._ring.copy()
+        twin._spatial = [[memory.copy() for memory in cameras] for cameras in self._spatial]
+        twin.timings, twin._snapshots, twin._log = dict(self.timings), [], []
+        return twin
+
+    def _restore(self, base: Session) -> None:
+        copy = base._bare_copy()
+        history = (self._snapshots, self._log)
+        self.__dict__.update(copy.__dict__)
+        self._snapshots, self._log = history
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.milliseconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.milliseconds[name] = (now - self._last) * 1e3
+        self._last = now
+
+
+def _inputs(
+    latents: Tensor, signal: Tensor, stride: Tensor, action: Tensor, started: Tensor, motion: Tensor | None, condition: Tensor | None
+) -> Inputs:
+    """One frame a session as the backbone's inputs (adds the time axis)."""
+    add = lambda x: None if x is None else x[:, None]  # noqa: E731
+    return Inputs(latents[:, None], signal[:, None], stride[:, None], action[:, None], started[:, None], add(motion), add(condition))
+
+
+def _join(first: Inputs, second: Inputs) -> Inputs:
+    cat = lambda a, b: None if a is None else torch.cat([a, b], 1)  # noqa: E731
+    names = ("latents", "signal", "stride", "action", "started", "motion", "condition")
+    return replace(first, **{n: cat(getattr(first, n), getattr(second, n)) for n in names})
+
+
+def _array(x: Tensor | None) -> np.ndarray | None:
+    return None if x is None else x.numpy()
+
+
+def _flat(pose: Tensor) -> tuple[float, float, float]:
+    """x, y and heading of a camera pose."""
+    return float(pose[0, 3]), float(pose[1, 3]), float(torch.atan2(pose[1, 2], pose[0, 2]))

@@ -1,0 +1,84 @@
+"""A world: trained networks, ready to open sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from core.episodes.episode import Episode
+from core.errors import ZoetropeError
+from core.streaming.model import WorldConfig, WorldModel
+from core.streaming.session import Session
+
+
+class World:
+    """The networks of one world and where they came from."""
+
+    def __init__(self, model: WorldModel, folder: Path | None = None):
+        self.model = model.eval().requires_grad_(False)
+        self.folder = folder
+        for module in self.model.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)
+        self._fingerprint: str | None = None
+
+    @staticmethod
+    def load(folder: str | Path, compile: bool = False) -> World:
+        """Load trained weights. `compile` runs the backbone through torch.compile (slow first frames, faster later ones)."""
+        world = World(WorldModel.load(Path(folder)), Path(folder))
+        if compile:
+            world.model.backbone.compile()
+        return world
+
+    @property
+    def config(self) -> WorldConfig:
+        return self.model.config
+
+    @property
+    def fingerprint(self) -> str:
+        """Identifies the exact weights."""
+        if self._fingerprint is None:
+            self._fingerprint = self.model.fingerprint()
+        return self._fingerprint
+
+    def open(self, context: Episode | Sequence[Episode], seed: int | Sequence[int] = 0) -> Session:
+        """Start a session from a few real frames; from a list of equally long ones, a batch that steps as one.
+
+        With one `seed` the sessions of a batch use seed, seed + 1, ...
+        """
+        contexts = [context] if isinstance(context, Episode) else list(context)
+        if not contexts or len({len(c) for c in contexts}) != 1:
+            raise ZoetropeError("open: a batch needs at least one context, and contexts of the same length")
+        seeds = [seed + i for i in range(len(contexts))] if isinstance(seed, int) else list(seed)
+        self._check(contexts[0])
+        session = Session(self, seeds, single=isinstance(context, Episode))
+        session.begin(contexts)
+        return session
+
+    @staticmethod
+    def resume(path: str | Path, world: World | None = None) -> Session:
+        """Go on with a saved session, bit for bit. Loads the world it was saved from unless one is given."""
+        from core.streaming.save import read_session
+
+        return read_session(Path(path), world)
+
+    @torch.inference_mode()
+    def reconstruct(self, frames: np.ndarray) -> np.ndarray:
+        """The tokenizer's ceiling: uint8 frames (N, V, H, W, 3), coded and decoded, no depth given."""
+        latents = self.model.tokenizer.encode(torch.from_numpy(np.ascontiguousarray(frames))[None])
+        return self.model.tokenizer.decode(latents)[0][0].numpy()
+
+    def _check(self, context: Episode) -> None:
+        config = self.config
+        found = context.frames.shape[1:4]
+        if found != (config.cameras, config.height, config.width):
+            raise ZoetropeError(
+                f"open: world '{config.name}' has {config.cameras} camera(s) of {config.height}x{config.width}, "
+                f"the context has {found[0]} of {found[1]}x{found[2]}"
+            )
+        if config.motion is not None and (context.pose is None or context.intrinsics is None):
+            raise ZoetropeError(f"open: world '{config.name}' needs the pose and intrinsics of its context frames")
