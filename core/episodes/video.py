@@ -41,11 +41,10 @@ class VideoWriter:
         """Append one frame; all have the size of the first."""
         height, width = frame.shape[:2]
         frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        if self._container is None:
-            self._open(*frame.shape[:2])
+        container = self._container or self._open(*frame.shape[:2])
         picture = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         for packet in self._stream.encode(picture):
-            self._container.mux(packet)
+            container.mux(packet)
         self.frames += 1
 
     def close(self) -> None:
@@ -53,10 +52,10 @@ class VideoWriter:
         if self._container is None:
             self.discard()
             return
+        container, self._container = self._container, None
         for packet in self._stream.encode():
-            self._container.mux(packet)
-        self._container.close()
-        self._container = None
+            container.mux(packet)
+        container.close()
         self._stack.close()
 
     def discard(self) -> None:
@@ -76,13 +75,15 @@ class VideoWriter:
         else:
             self.discard()
 
-    def _open(self, height: int, width: int) -> None:
+    def _open(self, height: int, width: int) -> Any:
+        from av.error import FFmpegError
+
         self._container = self._av.open(str(self._temporary), "w", format="mp4")
         for codec in CODECS:
             try:
                 self._stream = self._container.add_stream(codec, rate=Fraction(self.rate).limit_denominator(1000))
                 break
-            except (self._av.FFmpegError, ValueError):  # this build of FFmpeg lacks the encoder
+            except (FFmpegError, ValueError):  # this build of FFmpeg lacks the encoder
                 continue
         else:
             raise ZoetropeError(f"{self.path}: the installed FFmpeg has none of the encoders {', '.join(CODECS)}")
@@ -91,18 +92,20 @@ class VideoWriter:
         if self._stream.codec_context.name == "libx264":
             self._stream.options = {"preset": "veryfast", "crf": "18"}
             self._stream.bit_rate = 0
+        return self._container
 
 
 def read_video(path: str | Path) -> tuple[np.ndarray, float]:
     """All frames of a video as uint8 (T, H, W, 3) RGB, and its frames a second."""
     import av
+    from av.error import FFmpegError
 
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
             rate = float(stream.average_rate or 0)
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-    except (av.FFmpegError, IndexError, OSError) as error:
+    except (FFmpegError, IndexError, OSError) as error:
         raise ZoetropeError(f"{path}: not readable as a video ({error})") from None
     if not frames:
         raise ZoetropeError(f"{path}: a video without frames")

@@ -40,7 +40,10 @@ def difference(a: Sequence[float], b: Sequence[float], groups: Sequence | None =
 
 
 def ratio(
-    top: Sequence[float] | np.ndarray, bottom: Sequence[float] | np.ndarray | None, groups: Sequence | None = None, seed: int = 0
+    top: Sequence[float] | np.ndarray,
+    bottom: Sequence[float] | np.ndarray | None,
+    groups: Sequence | None = None,
+    seed: int = 0,
 ) -> Interval | None:
     """Sum of `top` over sum of `bottom` (None: ones, hence the mean), pairs resampled together."""
     top = np.asarray(top, float)
@@ -63,6 +66,8 @@ def statistic(
     np.add.at(blocks, labels, rows)
     draws = np.random.default_rng(seed).multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=RESAMPLES)
     resampled = function(np.tensordot(draws.astype(float), blocks, 1))
-    low, high = np.percentile(resampled[np.isfinite(resampled)], [2.5, 97.5]) if np.isfinite(resampled).any() else (np.nan, np.nan)
+    low, high = (
+        np.percentile(resampled[np.isfinite(resampled)], [2.5, 97.5]) if np.isfinite(resampled).any() else (np.nan, np.nan)
+    )
     value = float(function(blocks.sum(0)[None])[0])
     return Interval(value, float(low), float(high), len(rows))

@@ -87,11 +87,12 @@ class Gallery:
         self._poses: list[np.ndarray] = []
         self._where: list[np.ndarray] = []
 
-    def add(self, episode: int, frames: np.ndarray, pose: np.ndarray) -> None:
-        """Add an episode's frames (T, V, H, W, 3) and first-camera poses (T, 4, 4)."""
-        self._described.append(describe(frames))
-        self._poses.append(pose)
-        self._where.append(np.stack([np.full(len(frames), episode), np.arange(len(frames))], -1))
+    def add(self, episode: int, frames: np.ndarray, pose: np.ndarray, stride: int = 1) -> None:
+        """Add every `stride`-th of an episode's frames (T, V, H, W, 3) with its first camera's pose (T, 4, 4)."""
+        taken = np.arange(0, len(frames), stride)
+        self._described.append(describe(frames[taken]))
+        self._poses.append(pose[taken])
+        self._where.append(np.stack([np.full(len(taken), episode), taken], -1))
 
     def nearest(self, frames: np.ndarray, without: list[tuple[int, int]] | None = None, margin: int = 16) -> np.ndarray:
         """Poses (N, 4, 4) of the real views most like frames (N, V, H, W, 3).

@@ -12,6 +12,7 @@ Shape letters: N keyframes in the bank, K recalled, P = H W pixels.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ from core.memory.geometry import pixel_rays, to_camera, to_world
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpatialConfig:
-    capacity: int = 320
+    capacity: int = 256
     """Keyframes held at most."""
     recall: int = 4
     """Keyframes rendered into a new view."""
@@ -67,6 +68,8 @@ OVERLAP_GRID = (6, 8)
 """Cells of the new view in which coverage is counted."""
 SCAN_SECTORS = 32
 """Directions in which the distance to the nearest remembered obstacle is reported."""
+MISS = 1.5
+"""Pixels by which a looked-up surface may miss the pixel it is meant for."""
 SCAN_COLUMNS = 32
 """Obstacle points kept of a keyframe."""
 
@@ -77,10 +80,12 @@ class SpatialMemory:
     def __init__(self, config: SpatialConfig, intrinsics: Tensor, height: int, width: int):
         self.config, self.intrinsics, self.height, self.width = config, intrinsics.float(), height, width
         self.rays = pixel_rays(self.intrinsics, height, width)
+        self.pixels = self.intrinsics @ self.rays.T
+        """Homogeneous pixel centres (3, P)."""
         n, probes = config.capacity, len(self._probe(self.rays.view(height, width, 3)))
         # One block a keyframe, taken up front; a block is replaced, never written to, so that forks can share it.
-        self.colour = [torch.full((3, height, width), 128, dtype=torch.uint8) for _ in range(n)]
-        self.depth = [torch.full((height, width), 1e-9) for _ in range(n)]
+        self.pictures = [torch.full((4, height, width), 1e-9) for _ in range(n)]
+        """Colour in [-1, 1] and inverse depth (0 where unknown) of each keyframe."""
         self.pose = torch.eye(4).repeat(n, 1, 1)
         self.probes = torch.zeros(n, probes, 3)
         self.probe_depth = torch.zeros(n, probes)
@@ -91,13 +96,13 @@ class SpatialMemory:
         """Frame number at which each keyframe was last recalled."""
 
     INDEX = ("pose", "probes", "probe_depth", "obstacles", "order", "used")
-    """Names of the tensors that describe the keyframes; colour and depth hold the pictures themselves."""
+    """Names of the tensors that describe the keyframes."""
 
     def copy(self) -> SpatialMemory:
         """An independent bank with the same content; pictures are shared."""
         twin = object.__new__(SpatialMemory)
         twin.__dict__.update(self.__dict__)
-        twin.colour, twin.depth = list(self.colour), list(self.depth)
+        twin.pictures = list(self.pictures)
         for name in self.INDEX:
             setattr(twin, name, getattr(self, name).clone())
         return twin
@@ -105,7 +110,7 @@ class SpatialMemory:
     @property
     def bytes(self) -> int:
         """Memory allocated for the bank; it never changes."""
-        return sum(x.nbytes for x in (*self.colour, *self.depth)) + sum(getattr(self, n).nbytes for n in self.INDEX)
+        return sum(x.nbytes for x in self.pictures) + sum(getattr(self, n).nbytes for n in self.INDEX)
 
     @property
     def count(self) -> int:
@@ -116,8 +121,8 @@ class SpatialMemory:
         """Remember a view: colour float (3, H, W) in [-1, 1], depth (H, W) (0 where unknown), pose (4, 4). Returns its slot."""
         empty = (self.order < 0).nonzero()
         slot = int(empty[0]) if len(empty) else int(torch.maximum(self.used, self.order).argmin())
-        self.colour[slot] = ((colour + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        self.depth[slot] = depth.clone()
+        inverse = torch.where(depth > 0, 1 / depth.clamp(min=1e-6), 0)
+        self.pictures[slot] = torch.cat([colour, inverse[None]])
         self.pose[slot] = pose
         probe_depth = self._probe(depth[..., None])[:, 0]
         rays = self._probe(self.rays.view(self.height, self.width, 3))
@@ -206,75 +211,104 @@ class SpatialMemory:
             covered = torch.maximum(covered, score[best])
         return chosen
 
+    def _between(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps homogeneous pixels times depth of cameras `before` to those of cameras `after`: (K, 3, 3) and (K, 3, 1)."""
+        motion = torch.linalg.inv(after) @ before
+        turn = self.intrinsics @ motion[..., :3, :3] @ torch.linalg.inv(self.intrinsics)
+        return turn, self.intrinsics @ motion[..., :3, 3:]
+
     def _warp(self, pose: Tensor, slots: list[int]) -> Rendering:
         h, w = self.height, self.width
-        source_pose, source_depth = self.pose[slots], torch.stack([self.depth[i] for i in slots])
-        world = to_world(self.rays * source_depth.view(len(slots), -1, 1), source_pose)
-        front = self._front_depth(world.view(-1, 3), (source_depth > 0).view(-1), pose)
+        pictures = torch.stack([self.pictures[i] for i in slots])
+        source_pose, target_pose = self.pose[slots], pose.expand(len(slots), 4, 4)
+        inverse = pictures[:, 3:].flatten(2)
+        forth, forth_shift = self._between(source_pose, target_pose)
+        back, back_shift = self._between(target_pose, source_pose)
+        depth = 1 / inverse.clamp(min=1e-6)
+        front = self._front_depth((forth @ self.pixels) * depth + forth_shift, inverse > 0)
         known = torch.isfinite(front)
-        depth = torch.where(known, front, 1.0)
-        target = to_world(self.rays * depth.view(-1, 1), pose)
-        guess, _ = self._project(to_camera(target[None], source_pose))
-        disparity = torch.where(source_depth > 0, 1 / source_depth.clamp(min=1e-6), 0)[:, None]
+        depth = torch.where(known, front, 1.0).view(1, 1, -1)
+        guess = _flatten((back @ self.pixels) * depth + back_shift)[0]
         # One quasi-Newton step: the surface that the keyframe really has there, carried to the new view, misses the wanted
         # pixel by a little; move the look-up by that much, scaled by the two distances.
-        z_source = 1 / self._sample(disparity, guess)[:, 0].clamp(min=1e-6)
-        surface = to_world(self._lift(guess, z_source), source_pose)
-        landed, z_landed = self._project(to_camera(surface, pose))
-        wanted, _ = self._project(self.rays)
-        miss = wanted - landed
+        z_source = 1 / self._sample(pictures[:, 3:], guess).clamp(min=1e-6)
+        landed, z_landed = self._carry(guess, z_source, forth, forth_shift)
+        wanted = self.pixels[:2]
         zoom = (z_landed / z_source).clamp(0.2, 5.0)
-        lookup = guess + (miss * zoom[..., None]).clamp(-4, 4)
-        sampled = self._sample(torch.cat([torch.stack([self.colour[i] for i in slots]).float() / 127.5 - 1, disparity], 1), lookup)
-        z_found = 1 / sampled[:, 3].clamp(min=1e-6)
-        landed, z_landed = self._project(to_camera(to_world(self._lift(lookup, z_found), source_pose), pose))
-        inside = (lookup[..., 0] >= 0) & (lookup[..., 0] <= w) & (lookup[..., 1] >= 0) & (lookup[..., 1] <= h)
-        same = (z_landed - depth.view(-1)).abs() < self.config.tolerance * depth.view(-1) + 0.5 * self.config.near * 0.1
-        near_enough = (wanted - landed).square().sum(-1) < 2.25
-        visible = inside & same & near_enough & known.view(-1) & (z_found < 1e5)
-        ratio = (z_found / depth.view(-1)).clamp(1e-3, 1e3)
-        weight = visible * torch.where(ratio > 1, ratio.pow(-8), ratio.pow(0.5)).clamp(1e-6, 1)
-        total = weight.sum(0)
+        lookup = guess + ((wanted - landed) * zoom).clamp(-4, 4)
+        sampled = self._sample(pictures, lookup)
+        z_found = 1 / sampled[:, 3:].clamp(min=1e-6)
+        landed, z_landed = self._carry(lookup, z_found, forth, forth_shift)
+        u, v = lookup[:, :1], lookup[:, 1:]
+        inside = (u >= 0) & (u <= w) & (v >= 0) & (v <= h) & (sampled[:, 3:] > 1e-5)
+        same = (z_landed - depth).abs() < self.config.tolerance * (depth + self.config.near)
+        near_enough = (wanted - landed).square().sum(1, keepdim=True) < MISS**2
+        visible = inside & same & near_enough & known.view(1, 1, -1)
+        ratio = (z_found / depth).clamp(1e-2, 1e2)
+        # The nearest look at a surface is the sharpest: eight times the weight for 1.3 times nearer, until nearer than needed.
+        weight = visible * torch.where(ratio > 1, 1 / ratio.square().square().square(), ratio.sqrt()).clamp(min=1e-6)
+        total = weight.sum(0, keepdim=True)
         share = weight / total.clamp(min=1e-9)
-        colour = (sampled[:, :3] * share[:, None]).sum(0).view(3, h, w)
+        valid = (total[0] > 0).view(1, h, w)
+        colour = (sampled[:, :3] * share).sum(0).view(3, h, w)
+        refined = (z_landed * share).sum(0).view(1, h, w)
         coarseness = (ratio.log() * share).sum(0).view(h, w)
-        refined = (z_landed * share).sum(0).view(h, w)
-        valid = (total > 0).view(h, w)
-        depth = torch.where(valid, refined, depth)
         mask = valid.float()
-        stacked = torch.cat([colour, (1 / depth.clamp(min=1e-3))[None]]) * mask
-        filled = _extend(stacked, mask)
-        return Rendering(filled[:3], 1 / filled[3].clamp(min=1e-5), mask, coarseness * mask, tuple(slots))
+        depth = torch.where(valid, refined, depth.view(1, h, w))
+        filled = _extend(torch.cat([colour, 1 / depth.clamp(min=1e-3)]) * mask, mask[0])
+        return Rendering(filled[:3], 1 / filled[3].clamp(min=1e-5), mask[0], coarseness * mask[0], tuple(slots))
 
-    def _front_depth(self, world: Tensor, known: Tensor, pose: Tensor) -> Tensor:
-        """Depth (H, W) of the nearest surface in every pixel of the new view; infinite where there is none."""
+    def _front_depth(self, scaled: Tensor, known: Tensor) -> Tensor:
+        """Depth (H, W) of the nearest surface in every pixel of the new view; infinite where there is none.
+
+        `scaled` (K, 3, P) are homogeneous pixels times depth, `known` (K, 1, P).
+        """
         h, w = self.height, self.width
-        pixels, z = self._project(to_camera(world, pose))
-        u, v = pixels[:, 0].floor(), pixels[:, 1].floor()
+        pixels, z = _flatten(scaled)
+        u, v = pixels[:, :1], pixels[:, 1:]
         inside = known & (z > self.config.near) & (u >= 0) & (u < w) & (v >= 0) & (v < h)
-        index = torch.where(inside, v * w + u, h * w).long()
-        front = torch.full((h * w + 1,), float("inf")).scatter_reduce_(0, index, z, "amin")
-        front = front[:-1].view(1, 1, h, w)
+        index = torch.where(inside, v.floor() * w + u.floor(), h * w).long()
+        front = torch.full((h * w + 1,), float("inf")).scatter_reduce_(0, index.view(-1), z.reshape(-1), "amin")
+        front = front[:-1].view(h, w)
         # Points spread apart when a surface comes nearer: close the gaps (minimum, then maximum, over a small window).
-        for size in (3, 5):
-            closed = F.max_pool2d(-F.max_pool2d(-front, size, 1, size // 2), size, 1, size // 2)
-            front = torch.minimum(front, torch.where(front > closed * 1.1, closed, front))
-        return front[0, 0]
+        for radius in (1, 2):
+            closed = _slide(_slide(front, radius, torch.minimum, float("inf")), radius, torch.maximum, float("-inf"))
+            front = torch.where(front > closed * 1.1, closed, front)
+        return front
 
-    def _lift(self, pixels: Tensor, z: Tensor) -> Tensor:
-        x = (pixels[..., 0] - self.intrinsics[0, 2]) / self.intrinsics[0, 0] * z
-        y = (pixels[..., 1] - self.intrinsics[1, 2]) / self.intrinsics[1, 1] * z
-        return torch.stack([x, y, z], -1)
+    def _carry(self, pixels: Tensor, z: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels (K, 2, P) at depth z (K, 1, P) of one set of cameras, as pixels and depth of another."""
+        return _flatten(torch.baddbmm(turn[:, :, 2:], turn[:, :, :2], pixels) * z + shift)
 
     def _sample(self, images: Tensor, pixels: Tensor) -> Tensor:
-        """Bilinear look-up: images (K, c, H, W) at pixels (K, P, 2) -> (K, c, P)."""
-        grid = pixels / torch.tensor([self.width, self.height]) * 2 - 1
-        return F.grid_sample(images, grid[:, None], mode="bilinear", padding_mode="border", align_corners=False)[:, :, 0]
+        """Bilinear look-up: images (K, c, H, W) at pixels (K, 2, P) -> (K, c, P)."""
+        size = torch.tensor([self.width, self.height]).view(2, 1)
+        grid = (pixels * (2 / size) - 1).transpose(1, 2).view(len(images), self.height, self.width, 2)
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).flatten(2)
 
     def nothing(self) -> Rendering:
         """A rendering that shows nothing."""
         empty = torch.zeros(self.height, self.width)
         return Rendering(torch.zeros(3, self.height, self.width), torch.full_like(empty, 1e3), empty, empty, ())
+
+
+def _flatten(scaled: Tensor) -> tuple[Tensor, Tensor]:
+    """Homogeneous pixels times depth (K, 3, P) -> pixels (K, 2, P) and depth (K, 1, P)."""
+    z = scaled[:, 2:]
+    return scaled[:, :2] / z.clamp(min=1e-6), z
+
+
+def _slide(image: Tensor, radius: int, reduce: Callable[[Tensor, Tensor], Tensor], outside: float) -> Tensor:
+    """Running minimum or maximum of (H, W) over a square window."""
+    h, w = image.shape
+    padded = F.pad(image, (radius, radius, radius, radius), value=outside)
+    rows = padded[:, :w]
+    for shift in range(1, 2 * radius + 1):
+        rows = reduce(rows, padded[:, shift : shift + w])
+    out = rows[:h]
+    for shift in range(1, 2 * radius + 1):
+        out = reduce(out, rows[shift : shift + h])
+    return out
 
 
 def _extend(values: Tensor, mask: Tensor) -> Tensor:

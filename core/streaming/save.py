@@ -15,13 +15,13 @@ from core.errors import ZoetropeError
 from core.files import atomic_path
 from core.memory.ring import KeyValueRing
 from core.memory.spatial import SpatialMemory
-from core.streaming.session import Session, _Pending
+from core.streaming.session import Session, Newest
 
 if TYPE_CHECKING:
     from core.streaming.world import World
 
 FORMAT = "zoetrope-session-1"
-_PENDING = ("latents", "action", "started", "motion", "condition")
+_NEWEST = ("latents", "action", "started", "motion", "condition")
 
 
 def write_session(session: Session, path: Path) -> None:
@@ -31,8 +31,8 @@ def write_session(session: Session, path: Path) -> None:
     tensors |= {"motion": session._motion, "action": session._action}
     if session._pose is not None:
         tensors["pose"] = session._pose
-    if session._pending is not None:
-        tensors |= {f"pending.{n}": t for n in _PENDING if (t := getattr(session._pending, n)) is not None}
+    if session.newest is not None:
+        tensors |= {f"newest.{n}": t for n in _NEWEST if (t := getattr(session.newest, n)) is not None}
     for b, cameras in enumerate(session._spatial):
         for v, memory in enumerate(cameras):
             name = f"spatial.{b}.{v}"
@@ -40,8 +40,7 @@ def write_session(session: Session, path: Path) -> None:
             tensors[f"{name}.intrinsics"] = memory.intrinsics
             held = [i for i in range(memory.config.capacity) if memory.order[i] >= 0]
             if held:
-                tensors[f"{name}.colour"] = torch.stack([memory.colour[i] for i in held])
-                tensors[f"{name}.depth"] = torch.stack([memory.depth[i] for i in held])
+                tensors[f"{name}.pictures"] = torch.stack([memory.pictures[i] for i in held])
     facts = {
         "world": session.world.config.name,
         "folder": str(session.world.folder or ""),
@@ -90,10 +89,10 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
     for i, times in enumerate(session._ring.times):
         times.copy_(tensors[f"ring.times.{i}"])
     session._motion, session._action, session._pose = tensors["motion"], tensors["action"], tensors.get("pose")
-    if "pending.latents" in tensors:
-        latents, action, started, motion, condition = (tensors.get(f"pending.{n}") for n in _PENDING)
+    if "newest.latents" in tensors:
+        latents, action, started, motion, condition = (tensors.get(f"newest.{n}") for n in _NEWEST)
         assert latents is not None and action is not None and started is not None and motion is not None
-        session._pending = _Pending(latents, action, started, motion, condition)
+        session.newest = Newest(latents, action, started, motion, condition)
     config = world.config
     if config.spatial is not None:
         for b in range(len(session.seeds)):
@@ -105,8 +104,7 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
                     getattr(memory, part).copy_(tensors[f"{name}.{part}"])
                 held = [i for i in range(config.spatial.capacity) if memory.order[i] >= 0]
                 for row, slot in enumerate(held):
-                    memory.colour[slot] = tensors[f"{name}.colour"][row].clone()
-                    memory.depth[slot] = tensors[f"{name}.depth"][row].clone()
+                    memory.pictures[slot] = tensors[f"{name}.pictures"][row].clone()
                 cameras.append(memory)
             session._spatial.append(cameras)
     session.number, session.steps = int(facts["number"]), int(facts["steps"])

@@ -61,14 +61,16 @@ class MemoryView:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pending:
-    """The newest frame: shown, but not yet in the key/value ring."""
+class Newest:
+    """The newest frame, already shown but not yet in the key/value ring."""
 
     latents: Tensor
     action: Tensor
     started: Tensor
     motion: Tensor
     condition: Tensor | None
+    rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+    """What memory showed: colour (B, V, 3, H, W), depth, valid and coarseness (B, V, H, W)."""
 
 
 class Session:
@@ -86,7 +88,8 @@ class Session:
         batch = len(self.seeds)
         self._ring = KeyValueRing(world.model.backbone, batch)
         self._spatial: list[list[SpatialMemory]] = []
-        self._pending: _Pending | None = None
+        self.newest: Newest | None = None
+        """The newest frame's latents and conditions; training on a session's own history reads them."""
         self._pose: Tensor | None = None
         self._motion = torch.zeros(batch, MOTION_SIZE)
         self._action = self._blank_action(batch)
@@ -225,7 +228,7 @@ class Session:
         frames, depth = self.world.model.tokenizer.unpack(pixels)
         clock.lap("decode")
         self._keep(pixels, depth, pose, rendering, real=False)
-        self._accept(latents, moved, torch.ones(batch, dtype=torch.bool), motion, condition, pose)
+        self._accept(latents, moved, torch.ones(batch, dtype=torch.bool), motion, condition, rendering, pose)
         self.rendering = None if rendering is None else self._as_frame(rendering[0])
         clock.lap("remember")
         self.timings = clock.milliseconds
@@ -251,7 +254,7 @@ class Session:
         rendering = self._render(where)
         condition = self._condition(rendering)
         motion = self._relative(where) if action is not None else torch.zeros(batch, MOTION_SIZE)
-        self._commit_pending()
+        self._commit_newest()
         if self._spatial:
             if known is None:
                 known = model.tokenizer.decode(latents[:, None])[1]
@@ -259,22 +262,22 @@ class Session:
                 known = known[:, 0]
             pixels = model.tokenizer.pack(seen, known)[0]
             self._keep(pixels, known, where, rendering, real=True)
-        self._accept(latents, moved, started, motion, condition, where)
+        self._accept(latents, moved, started, motion, condition, rendering, where)
 
     def _imagine(self, action: Tensor, motion: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Denoise the next frame; the pending one is committed in the same first pass."""
-        model, pending = self.world.model, self._pending
-        assert pending is not None
+        """Denoise the next frame; the newest one is committed in the same first pass."""
+        model, newest = self.world.model, self.newest
+        assert newest is not None
         batch, now = len(self.seeds), self.number
-        noise = self._noise(pending.latents.shape)
+        noise = self._noise(newest.latents.shape)
         scaled = self._scale(motion)
         started = torch.ones(batch, dtype=torch.bool)
         scores: list[Tensor] = []
 
         def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
             fresh = _inputs(x, signal, stride, action, started, scaled, condition)
-            if not scores:  # first step: two frames, the pending one clean
-                both = _join(self._clean_inputs(pending), fresh)
+            if not scores:  # first step: two frames, the newest one clean
+                both = _join(self._clean_inputs(newest), fresh)
                 layout = model.backbone.layout(torch.tensor([now - 1, now]), self._slots())
                 out = model.backbone(both, layout, self._ring.read(now))
                 self._ring.append(out.cache, layout.level_angles, 0, now - 1)
@@ -287,19 +290,19 @@ class Session:
         latents = euler(predict, noise, self.steps)
         return latents, scores[0], scores[1]
 
-    def _commit_pending(self) -> None:
-        if self._pending is None:
+    def _commit_newest(self) -> None:
+        if self.newest is None:
             return
         backbone, time_ = self.world.model.backbone, self.number - 1
         layout = backbone.layout(torch.tensor([time_]), self._slots())
-        out = backbone(self._clean_inputs(self._pending), layout, self._ring.read(time_))
+        out = backbone(self._clean_inputs(self.newest), layout, self._ring.read(time_))
         self._ring.append(out.cache, layout.level_angles, 0, time_)
 
-    def _clean_inputs(self, pending: _Pending) -> Inputs:
+    def _clean_inputs(self, frame: Newest) -> Inputs:
         batch = len(self.seeds)
         signal, stride = torch.ones(batch), torch.full((batch,), BASE_STRIDE)
-        motion = self._scale(pending.motion)
-        return _inputs(pending.latents, signal, stride, pending.action, pending.started, motion, pending.condition)
+        motion = self._scale(frame.motion)
+        return _inputs(frame.latents, signal, stride, frame.action, frame.started, motion, frame.condition)
 
     def _slots(self) -> list[tuple[int, Tensor]]:
         slots = self._ring.slots()
@@ -308,9 +311,16 @@ class Session:
         return [(level, times if level == 0 else torch.full_like(times, -1)) for level, times in slots]
 
     def _accept(
-        self, latents: Tensor, action: Tensor, started: Tensor, motion: Tensor, condition: Tensor | None, pose: Tensor | None
+        self,
+        latents: Tensor,
+        action: Tensor,
+        started: Tensor,
+        motion: Tensor,
+        condition: Tensor | None,
+        rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None,
+        pose: Tensor | None,
     ) -> None:
-        self._pending = _Pending(latents, action, started, motion, condition)
+        self.newest = Newest(latents, action, started, motion, condition, rendering)
         self._motion, self._action, self._pose = motion, action, pose
         self.number += 1
 
@@ -324,7 +334,7 @@ class Session:
             scan = torch.stack([memory[0].scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
         elif head.config.scan:
             scan = torch.full((len(self.seeds), head.config.scan), 1e6)
-        latents = None if self._pending is None else self._pending.latents
+        latents = None if self.newest is None else self.newest.latents
         motion = head(action, self._action, self._motion, scan, latents)
         first = move(self._pose[:, 0], motion)
         if head.config.quantum:

@@ -100,6 +100,7 @@ def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, 
         "action": torch.cat([torch.zeros_like(action[:1]), action[:-1]]),  # the action that led to each frame
         "next_action": action,
         "started": torch.arange(length) > 0,
+        "number": torch.arange(length),
     }
     if episode.reward is not None:
         out["reward"] = torch.cat([torch.zeros(1), torch.from_numpy(episode.reward[:-1])])

@@ -17,7 +17,7 @@ from core.latents.autoencoder import Tokenizer
 from core.latents.objective import TokenizerLossConfig, edge_error, tokenizer_loss
 from core.streaming.model import WorldModel
 from core.training.prepare import RENDERING, PreparedStore, unpack_rendering
-from core.training.trainer import TrainConfig, Trainer
+from core.training.trainer import CHECKPOINT, TrainConfig, Trainer
 
 LINEAR_FIT_FRAMES = 1500
 """Frames that the tokenizer's principal components are taken from."""
@@ -54,7 +54,8 @@ def train_tokenizer(
 ) -> Trainer:
     """Fit the linear transforms in closed form, then train the whole by gradient descent."""
     sampler = FrameSampler(store, tokenizer, config.seed)
-    tokenizer.fit_linear(sampler.draw(-1 & 0x7FFFFFFF, LINEAR_FIT_FRAMES)[0])
+    if not (folder / CHECKPOINT).exists():
+        tokenizer.fit_linear(sampler.draw(config.steps + 1, LINEAR_FIT_FRAMES)[0])
     trainer = Trainer(
         tokenizer,
         lambda batch, generator: tokenizer_loss(tokenizer, loss, *batch, generator),
@@ -120,8 +121,8 @@ class WindowSampler:
             if not found:
                 raise ZoetropeError(f"{store.folder}: no prepared episode of at least {window} frames")
 
-    def draw(self, step: int, count: int, names: tuple[str, ...]) -> tuple[dict[str, Tensor], list[tuple[int, int, int]]]:
-        """`count` windows (B, T, ...) of the named tensors that exist in all, and (store, episode, start) of each."""
+    def draw(self, step: int, count: int, names: tuple[str, ...]) -> tuple[dict[str, Tensor], list[int]]:
+        """`count` windows (B, T, ...) of the named tensors that exist in all, and the episode of each."""
         rng = np.random.default_rng((self.seed, step))
         read, where = [], []
         for row in range(count):
@@ -132,7 +133,7 @@ class WindowSampler:
             if "past" in names and "past" not in found:
                 found["past"] = found["latents"]
             read.append(found)
-            where.append((which, index, start))
+            where.append(index)
         shared = set(read[0]).intersection(*read[1:])
         return {n: torch.stack([r[n] for r in read]) for n in names if n in shared}, where
 
@@ -209,8 +210,8 @@ def train_blend(
     layout = model.backbone.layout(torch.arange(BLEND_WINDOW))
 
     def batch(step: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        read, where = sampler.draw(step, config.batch, (*WINDOW_NAMES, *RENDERING))
-        last = [frames.read(index, start + BLEND_WINDOW - 1, 1) for _, index, start in where]
+        read, indices = sampler.draw(step, config.batch, (*WINDOW_NAMES, *RENDERING, "number"))
+        last = [frames.read(index, int(number), 1) for index, number in zip(indices, read["number"][:, -1])]
         depth = [e.depth.astype(np.float32) for e in last if e.depth is not None]
         return read, torch.from_numpy(np.concatenate([e.frames for e in last])), torch.from_numpy(np.concatenate(depth))
 

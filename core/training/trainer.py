@@ -23,6 +23,7 @@ from core.errors import ZoetropeError
 from core.files import atomic_path, write_text
 
 Batch = Any
+CHECKPOINT = "checkpoint.safetensors"
 Loss = Callable[[Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
 """(batch, generator) -> (loss, figures to show). The generator is reseeded every step, so a resumed run repeats."""
 
@@ -52,7 +53,7 @@ class Trainer:
 
     def __init__(self, module: nn.Module, loss: Loss, make_batch: Callable[[int], Batch], config: TrainConfig, folder: Path):
         self.module, self.loss, self.make_batch, self.config = module, loss, make_batch, config
-        self.checkpoint = folder / "checkpoint.safetensors"
+        self.checkpoint = folder / CHECKPOINT
         self.log = folder / "log.jsonl"
         self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}

@@ -1,0 +1,76 @@
+"""Self-generated history: let the world dream along recorded actions, and keep what it made as the past to train on.
+
+A model that has seen only real pasts drifts once it lives on its own output (Self Forcing, arXiv 2506.08009). Here sessions
+roll out along training episodes; their latents become the context, their memory's renderings the condition, and the real
+frames stay the target. The camera follows the recorded pose, so that target and dream show the same view.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from core.episodes.store import EpisodeStore
+from core.streaming.world import World
+from core.training.prepare import RENDERING, PreparedStore, pack_rendering
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HistoryConfig:
+    episodes: int
+    """How many rollouts."""
+    context: int = 8
+    """Real frames that a rollout starts from."""
+    frames: int = 40
+    """Imagined frames of a rollout."""
+    seed: int = 0
+
+
+@torch.no_grad()
+def roll_out(
+    world: World, store: EpisodeStore, prepared: PreparedStore, config: HistoryConfig, folder: Path, progress: bool = True
+) -> PreparedStore:
+    """Make the rollouts that `folder` does not hold yet."""
+    out = PreparedStore(folder)
+    rng = np.random.default_rng(config.seed)
+    length = config.context + config.frames
+    fitting = [i for i in prepared.indices() if prepared.length(i) > length]
+    picked = rng.permutation(fitting)[: config.episodes]
+    missing = [int(i) for i in picked if not out.path(int(i)).exists()]
+    for index in tqdm(missing, desc="self-generated history", unit="rollout", disable=not progress or not missing):
+        start = int(np.random.default_rng((config.seed, index)).integers(store.length(index) - length))
+        out.write(index, _rollout(world, store, prepared, index, start, config))
+    return out
+
+
+def _rollout(
+    world: World, store: EpisodeStore, prepared: PreparedStore, index: int, start: int, config: HistoryConfig
+) -> dict[str, Tensor]:
+    length = config.context + config.frames
+    episode = store.read(index, start, length)
+    names = ("latents", "action", "next_action", "started", "number", "reward", "ended", "motion", "condition", "scan", *RENDERING)
+    real = prepared.read(index, names, start, length)
+    session = world.open(episode.window(0, config.context), seed=index)
+    past, renderings, conditions = [], [], []
+    for t in range(config.context, length):
+        session.step(episode.action[t - 1], None if episode.pose is None else episode.pose[t])
+        newest = session.newest
+        assert newest is not None
+        past.append(newest.latents[0])
+        if newest.rendering is not None and newest.condition is not None:
+            renderings.append([x[0] for x in newest.rendering])
+            conditions.append(newest.condition[0])
+    imagined = slice(config.context, None)
+    real["past"] = real["latents"].clone()
+    real["past"][imagined] = torch.stack(past).half()
+    if renderings:
+        packed = pack_rendering({n: torch.stack([r[i] for r in renderings]) for i, n in enumerate(RENDERING)})
+        for name in RENDERING:
+            real[name][imagined] = packed[name]
+        real["condition"][imagined] = torch.stack(conditions).half()
+    return real

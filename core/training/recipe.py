@@ -1,0 +1,85 @@
+"""The one recipe: tokenizer, prepare, motion, dynamics, self-generated history, blend. The same for every world; only sizes differ."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from core.diffusion.flow import FlowConfig
+from core.episodes.store import EpisodeStore
+from core.errors import ZoetropeError
+from core.files import write_text
+from core.latents.objective import TokenizerLossConfig
+from core.streaming.model import WorldConfig, WorldModel
+from core.streaming.world import World
+from core.training.heap import keep_freed_memory
+from core.training.history import HistoryConfig, roll_out
+from core.training.prepare import PrepareConfig, prepare
+from core.training.stages import train_blend, train_dynamics, train_motion, train_tokenizer
+from core.training.trainer import TrainConfig, Trainer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecipeConfig:
+    """How a world is trained."""
+
+    tokenizer: TrainConfig
+    dynamics: TrainConfig
+    prepare: PrepareConfig
+    window: int
+    """Frames of a training window."""
+    tokenizer_loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
+    flow: FlowConfig = field(default_factory=FlowConfig)
+    motion: TrainConfig | None = None
+    history: HistoryConfig | None = None
+    refine: TrainConfig | None = None
+    """Further dynamics training on real and self-generated history; needs `history`."""
+    blend: TrainConfig | None = None
+
+    def __post_init__(self) -> None:
+        if (self.history is None) != (self.refine is None):
+            raise ZoetropeError("recipe: history and refine belong together")
+
+
+def train(
+    world: WorldConfig, recipe: RecipeConfig, store: EpisodeStore, folder: Path, out: Path, seed: int = 0, progress: bool = True
+) -> WorldModel:
+    """Train every stage that `folder` has not finished and write the world to `out`. Cut off, it goes on where it was."""
+    keep_freed_memory()
+    torch.manual_seed(seed)
+    model = WorldModel(world)
+    started = time.monotonic()
+    summary: dict[str, object] = {"episodes": len(store.indices()), "parameters": sum(p.numel() for p in model.parameters())}
+
+    def done(name: str, trainer: Trainer) -> None:
+        summary[name] = {"steps": trainer.step, "batch": trainer.config.batch, "minutes": round(trainer.seconds / 60, 1)}
+
+    done("tokenizer", train_tokenizer(model.tokenizer, store, recipe.tokenizer_loss, recipe.tokenizer, folder / "tokenizer", progress))
+    model.tokenizer.requires_grad_(False)
+    prepared = prepare(model, store, recipe.prepare, folder / "prepared", progress)
+    if model.motion is not None and recipe.motion is not None:
+        done("motion", train_motion(model, prepared, recipe.motion, folder / "motion", progress))
+    done("dynamics", train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress))
+    stores = [prepared]
+    near = world.tokenizer.near
+
+    def blend(name: str) -> None:
+        if model.blend is not None and recipe.blend is not None:
+            done(name, train_blend(model, stores, store, near, recipe.blend, folder / name, progress))
+
+    blend("blend")
+    model.save(out)
+    if recipe.history is not None and recipe.refine is not None:
+        stores.append(roll_out(World(model), store, prepared, recipe.history, folder / "history", progress))
+        model.requires_grad_(True).tokenizer.requires_grad_(False)
+        refined = train_dynamics(model, stores, recipe.flow, recipe.window, recipe.refine, folder / "refine", "refine", progress)
+        done("refine", refined)
+        blend("blend_refine")
+    model.save(out)
+    summary["minutes"] = round((time.monotonic() - started) / 60, 1)
+    write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return model

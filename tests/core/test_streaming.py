@@ -1,0 +1,193 @@
+"""The session against its slow references: cached = uncached, streamed = batch, fork = rewind = resume = the same frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from worlds import CONTEXT, episode, model, world, world_config
+
+from core.backbone.transformer import Inputs
+from core.errors import ZoetropeError
+from core.memory.ring import KeyValueRing
+from core.streaming.world import World
+
+
+def random_inputs(config, length: int, batch: int = 2) -> Inputs:
+    shape = config.frame_shape
+    generator = torch.Generator().manual_seed(0)
+    draw = lambda *size: torch.randn(*size, generator=generator)  # noqa: E731
+    grid = (shape.cameras, shape.channels, shape.rows, shape.columns)
+    return Inputs(
+        latents=draw(batch, length, *grid),
+        signal=torch.rand(batch, length, generator=generator),
+        stride=torch.full((batch, length), 0.5),
+        action=draw(batch, length, 3),
+        started=torch.arange(length).expand(batch, length) > 0,
+        motion=draw(batch, length, 6),
+        condition=draw(batch, length, shape.cameras, shape.condition, shape.rows, shape.columns) if shape.condition else None,
+    )
+
+
+@pytest.mark.parametrize("cameras", [1, 2])
+def test_streamed_from_the_ring_equals_the_whole_window(cameras):
+    """Frame by frame through the ring = all frames at once under the mask, exact, packed and sink parts included."""
+    config = world_config(cameras=cameras)
+    backbone = model(config).backbone.eval()
+    length = CONTEXT.horizon + 2  # up to where the sink's position is clamped
+    inputs = random_inputs(config, length)
+    with torch.no_grad():
+        whole = backbone(inputs, backbone.layout(torch.arange(length)))
+        ring = KeyValueRing(backbone, batch=2)
+        for t in range(length):
+            layout = backbone.layout(torch.tensor([t]), ring.slots())
+            out = backbone(inputs.frames(slice(t, t + 1)), layout, ring.read(t))
+            ring.append(out.cache, layout.level_angles, 0, t)
+            assert (out.clean[:, 0] - whole.clean[:, t]).abs().max() < 1e-4
+            assert (out.reward[:, 0] - whole.reward[:, t]).abs().max() < 1e-4
+
+
+def test_two_frames_a_call_equal_one(frames: int = 40):
+    """Committing the newest frame in the same call as the next one changes nothing, far beyond the ring's length."""
+    config = world_config()
+    backbone = model(config).backbone.eval()
+    inputs = random_inputs(config, frames)
+    with torch.no_grad():
+        single, double = KeyValueRing(backbone, batch=2), KeyValueRing(backbone, batch=2)
+        for t in range(1, frames):
+            layout = backbone.layout(torch.tensor([t - 1]), single.slots())
+            out = backbone(inputs.frames(slice(t - 1, t)), layout, single.read(t - 1))
+            single.append(out.cache, layout.level_angles, 0, t - 1)
+            layout = backbone.layout(torch.tensor([t]), single.slots())
+            alone = backbone(inputs.frames(slice(t, t + 1)), layout, single.read(t)).clean[:, 0]
+            layout = backbone.layout(torch.tensor([t - 1, t]), double.slots())
+            out = backbone(inputs.frames(slice(t - 1, t + 1)), layout, double.read(t))
+            double.append(out.cache, layout.level_angles, 0, t - 1)
+            if t <= CONTEXT.horizon:  # beyond, the sink stands at the same clamped place for both frames of a call
+                assert (out.clean[:, 1] - alone).abs().max() < 1e-4
+            assert torch.isfinite(out.clean).all()
+
+
+def test_positions_are_relative():
+    """Shifting all frame numbers by a large constant changes nothing: a session has no last frame."""
+    config = world_config()
+    backbone = model(config).backbone.eval()
+    inputs = random_inputs(config, 5)
+    with torch.no_grad():
+        early = backbone(inputs, backbone.layout(torch.arange(5) + 10)).clean
+        late = backbone(inputs, backbone.layout(torch.arange(5) + 10_000_000)).clean
+    assert (early - late).abs().max() < 1e-4
+
+
+KINDS = [{}, {"cameras": 2}, {"spatial": False, "discrete": True}]
+
+
+def played(session, data, count: int) -> list[np.ndarray]:
+    return [session.step(data.action[i % len(data)]).frame for i in range(count)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_seed_fork_rewind_and_resume_are_bit_exact(kind, tmp_path):
+    w = world(**kind)
+    data = episode(w.config)
+    open_ = lambda seed: w.open(data.window(0, 6), seed=seed)  # noqa: E731
+    a, b = open_(1), open_(1)
+    first = played(a, data, 24)
+    assert all(np.array_equal(x, y) for x, y in zip(first, played(b, data, 24)))
+    assert any(not np.array_equal(x, y) for x, y in zip(first, played(open_(2), data, 24)))
+    twin = a.fork()
+    a.save(tmp_path / "s.safetensors")
+    ahead = played(a, data, 20)
+    assert all(np.array_equal(x, y) for x, y in zip(ahead, played(twin, data, 20)))
+    resumed = World.resume(tmp_path / "s.safetensors", w)
+    assert all(np.array_equal(x, y) for x, y in zip(ahead, played(resumed, data, 20)))
+    a.rewind(20)
+    assert a.number == 30
+    assert all(np.array_equal(x, y) for x, y in zip(ahead, played(a, data, 20)))
+    a.rewind(13)
+    assert all(np.array_equal(x, y) for x, y in zip(ahead[7:], [a.step(data.action[i % len(data)]).frame for i in range(7, 20)]))
+
+
+def test_rewind_past_what_is_kept_is_refused():
+    w = world()
+    session = w.open(episode(w.config).window(0, 6))
+    with pytest.raises(ZoetropeError, match="at most"):
+        session.rewind(5)
+
+
+def test_batch_equals_single_sessions():
+    w = world()
+    data = [episode(w.config, seed=s) for s in (0, 1)]
+    batch = w.open([d.window(0, 6) for d in data], seed=[5, 9])
+    singles = [w.open(d.window(0, 6), seed=s) for d, s in zip(data, (5, 9))]
+    pose = data[0].pose[7]
+    out = batch.step(np.stack([d.action[6] for d in data]), np.stack([pose, pose]))
+    for i, session in enumerate(singles):
+        alone = session.step(data[i].action[6], pose)
+        assert np.abs(out.frame[i].astype(int) - alone.frame.astype(int)).max() <= 1
+        assert np.allclose(out.depth[i], alone.depth, rtol=1e-3)
+
+
+def test_memories_switch_off_and_cost_stays_constant():
+    w = world()
+    data = episode(w.config)
+    session = w.open(data.window(0, 6))
+    session.use(spatial=False, packed=False)
+    session.step(data.action[6])
+    assert session._recalled == ()
+    session.use(spatial=True, packed=True)
+    played(session, data, 30)
+    held = session.held
+    played(session, data, 30)
+    assert session.held["bytes"] == held["bytes"]
+    assert session.held["keyframes"] <= w.config.spatial.capacity
+
+
+def test_saved_sessions_are_checked(tmp_path):
+    w = world()
+    data = episode(w.config)
+    session = w.open(data.window(0, 6))
+    path = tmp_path / "s.safetensors"
+    session.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ZoetropeError, match="damaged"):
+        World.resume(path, w)
+    path.write_bytes(whole.replace(b"zoetrope-session-1", b"zoetrope-session-9"))
+    with pytest.raises(ZoetropeError, match="version"):
+        World.resume(path, w)
+    path.write_bytes(whole)
+    with pytest.raises(ZoetropeError, match="other weights"):
+        World.resume(path, world(seed=3))
+    with pytest.raises(ZoetropeError, match="no such"):
+        World.resume(tmp_path / "absent.safetensors", w)
+
+
+def test_weights_are_checked(tmp_path):
+    config = world_config()
+    made = model(config)
+    made.save(tmp_path)
+    assert World.load(tmp_path).config == config
+    weights = tmp_path / "world.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    with pytest.raises(ZoetropeError, match="damaged"):
+        World.load(tmp_path)
+    weights.unlink()
+    with pytest.raises(ZoetropeError, match="no weights"):
+        World.load(tmp_path)
+    weights.write_bytes(whole)
+    text = (tmp_path / "world.yaml").read_text()
+    (tmp_path / "world.yaml").write_text(text.replace("layers: 2", "layers: 3"))
+    with pytest.raises(ZoetropeError, match="another architecture"):
+        World.load(tmp_path)
+    (tmp_path / "world.yaml").write_text(text.replace("layers: 2", "layers: two"))
+    with pytest.raises(ZoetropeError, match="expected int"):
+        World.load(tmp_path)
+
+
+def test_a_context_of_the_wrong_shape_is_refused():
+    w = world()
+    wrong = episode(world_config(cameras=2))
+    with pytest.raises(ZoetropeError, match="camera"):
+        w.open(wrong.window(0, 4))
