@@ -97,18 +97,21 @@ class MazeSource:
     @property
     def position(self) -> tuple[float, float, float]:
         """Player x, y in map units and heading in radians, counter-clockwise from world x."""
-        x, y, angle = self._game.get_state().game_variables
+        x, y, angle = self._state().game_variables
         return float(x), float(y), float(np.radians(angle))
 
     def observe(self) -> Observation:
         """The current view, pose and depth."""
         assert self.level is not None
-        state = self._game.get_state()
+        state = self._state()
         x, y, heading = self.position
         frame = cv2.resize(state.screen_buffer, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
         depth = geometry.depth(self.level, x, y, heading, INTRINSICS, HEIGHT, WIDTH)
         depth = self._add_landmarks(depth, state.depth_buffer, x, y, heading)
         return Observation(frame, camera_pose(x, y, heading), depth.astype(np.float16))
+
+    def _state(self) -> Any:
+        return self._game.get_state()
 
     def close(self) -> None:
         self._shut()
