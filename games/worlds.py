@@ -13,6 +13,15 @@ from games.record import RecordConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StartsConfig:
+    """The short real recordings that come with the weights."""
+
+    count: int
+    frames: int
+    policy: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GameConfig:
     """One YAML file in configs/."""
 
@@ -20,6 +29,7 @@ class GameConfig:
     record: RecordConfig
     world: WorldConfig
     train: RecipeConfig
+    starts: StartsConfig
     levels: LevelConfig = field(default_factory=LevelConfig)
     """Of the maze; other sources have one kind of level."""
 

@@ -137,7 +137,7 @@ class Tokenizer(nn.Module):
     def pack(self, frames: Tensor, depth: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """uint8 (..., H, W, 3) and depth (..., H, W) -> pixels (..., c, H, W) and valid (..., 1, H, W) or None.
 
-        Depth that is missing, infinite or not positive counts as unknown.
+        Infinite depth is disparity 0 (sky); depth that is missing, not a number or not positive counts as unknown.
         """
         colour = rearrange(frames, "... h w c -> ... c h w").float() / 127.5 - 1
         if not self.config.depth:
@@ -146,7 +146,7 @@ class Tokenizer(nn.Module):
             unknown = torch.zeros_like(colour[..., :1, :, :])
             return torch.cat([colour, unknown], -3), unknown
         depth = depth.float()[..., None, :, :]
-        valid = torch.isfinite(depth) & (depth > 0)
+        valid = depth > 0
         disparity = torch.where(valid, self.config.near / depth.clamp(min=1e-6), 0).clamp(0, 1)
         return torch.cat([colour, disparity], -3), valid.float()
 

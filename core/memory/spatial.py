@@ -30,6 +30,8 @@ class SpatialConfig:
     """Keyframes rendered into a new view."""
     near: float = 1.0
     """Nearest depth that is rendered, in the source's unit."""
+    far: float = float("inf")
+    """What is farther than this is not remembered."""
     tolerance: float = 0.04
     """Relative depth difference up to which two views show the same surface."""
     keep_below: float = 0.94
@@ -118,9 +120,12 @@ class SpatialMemory:
         return int((self.order >= 0).sum())
 
     def add(self, colour: Tensor, depth: Tensor, pose: Tensor, number: int) -> int:
-        """Remember a view: colour float (3, H, W) in [-1, 1], depth (H, W) (0 where unknown), pose (4, 4). Returns its slot."""
+        """Remember a view: colour float (3, H, W) in [-1, 1], depth (H, W), 0 where unknown, and pose (4, 4).
+
+        Returns the slot that it took."""
         empty = (self.order < 0).nonzero()
         slot = int(empty[0]) if len(empty) else int(torch.maximum(self.used, self.order).argmin())
+        depth = torch.where((depth > 0) & (depth < self.config.far), depth, 0)
         inverse = torch.where(depth > 0, 1 / depth.clamp(min=1e-6), 0)
         self.pictures[slot] = torch.cat([colour, inverse[None]])
         self.pose[slot] = pose

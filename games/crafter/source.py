@@ -4,7 +4,10 @@ Engine: Crafter 1.8 (MIT), textures included. A level's number is its seed. A ne
 so record with several processes.
 
 Actions are 0-d int64, see `ACTIONS`. World coordinates are cells: x to the right, y up (the engine's rows grow downwards),
-heading counter-clockwise from x. The view always has north on top: `pose` turns with the player, the picture does not.
+heading counter-clockwise from x. The view always has north on top, whatever way the player faces.
+
+The flat world is a plane seen from straight above: the camera's pose moves with the player, the plane is one cell away, and
+the inventory and the player's own cell, which are no part of it, are infinitely far. So spatial memory works here as in 3D.
 """
 
 from __future__ import annotations
@@ -26,6 +29,21 @@ ACTIONS = (
 VIEW_CELLS = (9, 7)
 """Cells of the world in sight, across and down, the player in the middle; two rows of inventory stand below."""
 
+CELL_PIXELS = 7
+INTRINSICS = np.array([[CELL_PIXELS, 0, 4.5 * CELL_PIXELS], [0, CELL_PIXELS, 3.5 * CELL_PIXELS], [0, 0, 1]], np.float32)
+
+
+def _ground() -> np.ndarray:
+    """Depth float16 (H, W): 1 where the ground is seen, infinite on the inventory and on the player."""
+    depth = np.full((HEIGHT, WIDTH), np.inf, np.float16)
+    depth[: VIEW_CELLS[1] * CELL_PIXELS, : VIEW_CELLS[0] * CELL_PIXELS] = 1
+    row, column = VIEW_CELLS[1] // 2 * CELL_PIXELS, VIEW_CELLS[0] // 2 * CELL_PIXELS
+    depth[row : row + CELL_PIXELS, column : column + CELL_PIXELS] = np.inf
+    return depth
+
+
+_DEPTH = _ground()
+
 
 class _OrderedSet(dict):
     """A set that keeps the order of insertion."""
@@ -40,7 +58,7 @@ class _OrderedSet(dict):
 class CrafterSource:
     """A running Crafter world of `side` x `side` cells; it ends when the player dies."""
 
-    intrinsics: np.ndarray | None = None
+    intrinsics: np.ndarray | None = INTRINSICS
 
     def __init__(self, side: int = 64) -> None:
         try:
@@ -89,7 +107,7 @@ class CrafterSource:
         """Nothing to release: the engine is plain Python."""
 
     def _observe(self, frame: np.ndarray, reward: float, terminated: bool) -> Observation:
-        return Observation(np.ascontiguousarray(frame), _pose(*self.position), reward=reward, terminated=terminated)
+        return Observation(np.ascontiguousarray(frame), camera_pose(*self.position[:2]), _DEPTH.copy(), reward, terminated)
 
     def _order_creatures(self) -> None:
         """Give the engine's creature sets an order.
@@ -105,9 +123,9 @@ class CrafterSource:
         self.world._chunks = chunks
 
 
-def _pose(x: float, y: float, heading: float) -> np.ndarray:
-    """Player-to-world float32 (4, 4) on the plane z = 0: x to the player's right, y down, z along the heading; world z up."""
-    c, s = np.round(np.cos(heading), 12), np.round(np.sin(heading), 12)
+def camera_pose(x: float, y: float) -> np.ndarray:
+    """Camera-to-world float32 (4, 4) of the view from above: x right, y down the screen, z into the ground; in cells."""
     pose = np.eye(4, dtype=np.float32)
-    pose[:3, 0], pose[:3, 1], pose[:3, 2], pose[:3, 3] = (s, -c, 0), (0, 0, -1), (c, s, 0), (x, y, 0)
+    pose[1, 1] = pose[2, 2] = -1
+    pose[:3, 3] = x - 0.5, y - 0.5, 1  # whole numbers, so that a predicted position can be rounded to one
     return pose

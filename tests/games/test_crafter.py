@@ -55,7 +55,7 @@ def test_same_seed_same_frames_in_another_process(explored):
 def test_contract(explored):
     assert explored.frames.shape[1:] == (1, crafter.HEIGHT, crafter.WIDTH, 3)
     assert explored.action.dtype == np.int64 and explored.action.max() < len(crafter.ACTIONS)
-    assert explored.intrinsics is None and explored.depth is None
+    assert explored.intrinsics.shape == (1, 3, 3) and explored.depth.shape == explored.frames.shape[:4]
 
 
 def test_exploring_gathers_and_crafts(explored, source):
@@ -78,8 +78,10 @@ def test_pose_follows_the_player(source):
         after = source.step(crafter.ACTIONS.index(name))
         step = after.pose[:2, 3] - before.pose[:2, 3]
         assert np.allclose(step, 0) or np.allclose(step, ways[name])
-        assert np.allclose(after.pose[:2, 2], ways[name])  # faces that way, moved or not
+        heading = source.position[2]
+        assert np.allclose((np.cos(heading), np.sin(heading)), ways[name])  # faces that way, moved or not
         assert np.allclose(np.cross(after.pose[:3, 0], after.pose[:3, 1]), after.pose[:3, 2])
+        assert np.isinf(after.depth[24, 31]) and after.depth[3, 3] == 1  # the player's cell is no ground
         moved += not np.allclose(step, 0)
         before = after
     assert moved > 8
