@@ -81,6 +81,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return origin(_convert(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(inner, value)))
     if hint is float and type(value) is int:
         return float(value)
+    if hint is float and isinstance(value, str):  # YAML 1.1 reads 1e-3 as text
+        try:
+            return float(value)
+        except ValueError:
+            pass
     if type(value) is not hint:
         raise ZoetropeError(f"{where}: expected {hint.__name__}, found {value!r}")
     return value

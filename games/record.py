@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from core.config import to_dict
 from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
+from core.errors import ZoetropeError
+from core.files import write_text
 from games.source import Policy, Source, level_number
 
 
@@ -76,6 +80,7 @@ def record(make_source: Maker, make_policy: PolicyMaker, config: RecordConfig, s
     `make_source` and `make_policy` must be picklable (module-level functions or partials of them).
     """
     store, wanted = EpisodeStore(folder), config.split(split)
+    _check_plan(folder / "plan.json", wanted)
     jobs = [
         (index, level_number(split, index // len(wanted.policies)), wanted.policies[index % len(wanted.policies)])
         for index in range(wanted.levels * len(wanted.policies))
@@ -83,14 +88,28 @@ def record(make_source: Maker, make_policy: PolicyMaker, config: RecordConfig, s
     ]
     if not jobs:
         return 0
-    with (
-        ProcessPoolExecutor(processes, get_context("spawn"), _start, (make_source, make_policy, store, wanted.frames)) as pool,
-        tqdm(total=len(jobs), unit="episode", desc=f"record {split}") as bar,
-    ):
-        for done in as_completed([pool.submit(_run, job) for job in jobs]):
-            done.result()
-            bar.update()
+    make_source().close()  # a missing engine is said here, in one line, not by a broken pool
+    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, (make_source, make_policy, store, wanted.frames))
+    try:
+        with tqdm(total=len(jobs), unit="episode", desc=f"record {split}") as bar:
+            for done in as_completed([pool.submit(_run, job) for job in jobs]):
+                done.result()
+                bar.update()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return len(jobs)
+
+
+def _check_plan(path: Path, wanted: SplitConfig) -> None:
+    """A folder holds one plan; another one would give its episodes another meaning."""
+    plan = to_dict(wanted)
+    if path.exists():
+        if json.loads(path.read_text()) != plan:
+            raise ZoetropeError(f"{path.parent}: holds a recording of another plan; record into another folder or delete this one")
+    elif EpisodeStore(path.parent).indices():
+        raise ZoetropeError(f"{path.parent}: holds episodes of no known plan; record into another folder")
+    else:
+        write_text(path, json.dumps(plan, indent=2) + "\n")
 
 
 _worker: tuple[Source, PolicyMaker, EpisodeStore, int]

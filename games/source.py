@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
+LEVELS_PER_SPLIT = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,4 +50,6 @@ class Policy(Protocol):
 
 def level_number(split: str, index: int) -> int:
     """The level of episode group `index` of a split. Splits never share a level: each owns a range of numbers."""
-    return SPLITS.index(split) * 1_000_000 + index
+    if not 0 <= index < LEVELS_PER_SPLIT:
+        raise ValueError(f"level index {index} is outside a split's {LEVELS_PER_SPLIT} levels")
+    return SPLITS.index(split) * LEVELS_PER_SPLIT + index

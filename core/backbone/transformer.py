@@ -152,7 +152,7 @@ class Backbone(nn.Module):
         self.final_modulation = nn.Linear(d, 2 * d)
         self.final = nn.Linear(d, shape.channels)
         self.score = nn.Linear(d, 2)
-        self.skip = nn.Parameter(torch.zeros(shape.channels)) if shape.condition else None
+        self.skip = nn.Parameter(torch.ones(shape.channels)) if shape.condition else None
         for layer in (self.modulate[1], self.final_modulation, self.final, self.score):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)

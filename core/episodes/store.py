@@ -37,7 +37,7 @@ class EpisodeStore:
 
     def indices(self) -> list[int]:
         """Indices of all finished episodes, in order."""
-        return sorted(int(p.stem) for p in self.folder.glob("[0-9]*.safetensors"))
+        return sorted(int(p.stem) for p in self.folder.glob("[0-9]*.safetensors") if p.stem.isdigit())
 
     def write(self, index: int, episode: Episode) -> None:
         """Write one episode atomically."""
