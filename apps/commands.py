@@ -1,0 +1,152 @@
+"""The commands beside playing: record, train, evaluate, bench, worlds. Each only finds its inputs and calls what does the work."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import ZoetropeError
+from games.source import SPLITS
+
+if TYPE_CHECKING:
+    from games.worlds import GameConfig
+
+DATA, RUNS = Path("data"), Path("runs")
+
+
+def record_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("world", help="a world's name, or its YAML file")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where episodes go (default: data/WORLD)")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="which splits (default: all)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="engines at once (default: one a core)")
+
+
+def record(args: argparse.Namespace) -> int:
+    from games import registry
+
+    if args.processes < 1:
+        raise ZoetropeError("--processes must be at least 1")
+    config = registry.read_config(args.world)
+    folder = args.out or DATA / config.name
+    for split, made in _record(config, folder, args.splits, args.processes).items():
+        print(f"{folder / split}: {made} new episodes")
+    return 0
+
+
+def train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("world", help="a world's name, or its YAML file")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="checkpoints to go on from (default: runs/WORLD)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the trained world goes (default: runs/WORLD/world)")
+
+
+def train(args: argparse.Namespace) -> int:
+    from games import registry
+    from games.train import train
+
+    config = registry.read_config(args.world)
+    data = _recordings(config, args.data, ("train",))
+    run = args.run or RUNS / config.name
+    out = args.out or run / "world"
+    train(config, data, run, out)
+    print(f"{out}: trained; zoetrope play {out}")
+    return 0
+
+
+def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("world", help="a world's name, or a folder with trained weights")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with videos and curves")
+    parser.add_argument("--episodes", type=int, default=50, help="episodes a score is the mean of (default: 50)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/WORLD/evaluation)")
+    parser.add_argument("--quick", action="store_true", help="a few episodes, a minute or two, wide intervals")
+
+
+def evaluate(args: argparse.Namespace) -> int:
+    from apps.report.evaluation import write_page
+    from games import loading
+    from games.evaluate import evaluate
+
+    if args.episodes < 1:
+        raise ZoetropeError("--episodes must be at least 1")
+    weights = loading.find(args.world)
+    game = loading.game_of(weights)
+    out = args.out or RUNS / game.name / "evaluation"
+    data = _recordings(game.read_config(), args.data, ("train", "test"))
+    figures = evaluate(
+        game.name,
+        data=data,
+        weights=weights,
+        episodes=args.episodes,
+        seed=args.seed,
+        out=out,
+        json_path=args.json,
+        quick=args.quick,
+    )
+    if args.html is not None:
+        write_page(figures, out / "clips", args.html)
+        print(args.html)
+    return 0
+
+
+def bench_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", choices=("play",), help="play: frames a second and milliseconds a stage of a played world")
+    parser.add_argument("world", nargs="?", default="maze", help="a world's name, or a folder with trained weights")
+    parser.add_argument("--frames", type=int, default=10_000, help="up to which frame number (default: %(default)s)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves")
+    parser.add_argument("--quick", action="store_true", help="a minute or two, up to frame 600")
+
+
+def bench(args: argparse.Namespace) -> int:
+    from apps.report.bench import write_page
+    from games import loading
+    from games.bench import bench_play
+
+    weights = loading.find(args.world)
+    name = loading.game_of(weights).name
+    figures = bench_play(name, weights=weights, frames=args.frames, json_path=args.json, quick=args.quick)
+    if args.html is not None:
+        write_page(figures, args.html)
+        print(args.html)
+    return 0
+
+
+def worlds(args: argparse.Namespace) -> int:
+    from games import loading
+    from games.registry import GAMES
+
+    for game in GAMES.values():
+        here = (game.weights / loading.WEIGHTS_FILE).exists()
+        print(f"{game.name:10} {game.about}{'' if here else '  (no weights here; zoetrope train makes them)'}")
+    return 0
+
+
+def _recordings(config: GameConfig, given: Path | None, splits: Sequence[str]) -> Path:
+    """The folder of recordings: the default one, filled in where episodes are missing, or a given one as it is."""
+    if given is None:
+        folder = DATA / config.name
+        _record(config, folder, splits, os.cpu_count() or 1)
+        return folder
+    for split in splits[-1:]:  # evaluation can do without training episodes
+        if not any((given / split).glob("*.safetensors")):
+            raise ZoetropeError(
+                f"{given / split}: no recordings here; make them with: zoetrope record {config.name} --out {given}"
+            )
+    return given
+
+
+def _record(config: GameConfig, folder: Path, splits: Sequence[str], processes: int) -> dict[str, int]:
+    """Record what is missing; split -> how many episodes were made."""
+    from games import registry
+    from games.record import record
+
+    game = registry.GAMES[config.name]
+    source = partial(game.make_source, config)
+    return {split: record(source, game.make_policy, config.record, split, folder / split, processes) for split in splits}
