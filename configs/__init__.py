@@ -1,0 +1,1 @@
+"""YAML presets, one a world; typed on loading by `games.worlds`."""

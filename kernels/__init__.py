@@ -1,0 +1,1 @@
+"""Triton kernels, each beside its PyTorch reference. Imports nothing of ours. Empty so far: the CPU is the first target."""

@@ -1,0 +1,1 @@
+"""The robotics product: policies evaluated in generated rollouts on the shared core. To come."""
