@@ -72,6 +72,25 @@ class World:
         latents = self.model.tokenizer.encode(torch.from_numpy(np.ascontiguousarray(frames))[None])
         return self.model.tokenizer.decode(latents)[0][0].numpy()
 
+    def loss(self, window: Episode, shuffled: bool, context: int = 16, stride: int = 4) -> float:
+        """Mean squared error (of intensities in [0, 1]) of one-step predictions along a real episode.
+
+        Frames before are real; every `stride`-th one after `context` is predicted. With `shuffled` the predictions get other
+        actions of the same episode: a world that listens to its actions does worse.
+        """
+        order = np.arange(len(window))
+        if shuffled:
+            order[context - 1 :] = np.random.default_rng(len(window)).permutation(order[context - 1 :])
+        session = self.open(window.window(0, context))
+        pick = lambda values, t: None if values is None else values[t]  # noqa: E731
+        errors = []
+        for t in range(context, len(window)):
+            if (t - context) % stride == 0:
+                shown = session.fork().step(window.action[order[t - 1]]).frame
+                errors.append(float(np.square((shown.astype(np.float32) - window.frames[t]) / 255).mean()))
+            session.observe(window.frames[t], window.action[t - 1], pick(window.pose, t), pick(window.depth, t))
+        return float(np.mean(errors))
+
     def _check(self, context: Episode) -> None:
         config = self.config
         found = context.frames.shape[1:4]
