@@ -53,9 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
     play.add_arguments(add("play", "play a world from the keyboard; without a display, film a tour of it", play.run))
     commands.record_arguments(add("record", "record episodes from a world's real engine", commands.record))
-    commands.train_arguments(
-        add("train", "train a world from its recordings; cut off, it goes on where it was", commands.train)
-    )
+    commands.train_arguments(add("train", "train a world from its recordings; goes on where it was cut off", commands.train))
     commands.evaluate_arguments(add("evaluate", "score a world against its real engine on unseen levels", commands.evaluate))
     commands.bench_arguments(add("bench", "measure speed", commands.bench))
     add("worlds", "list the worlds", commands.worlds)

@@ -1,4 +1,4 @@
-"""The commands beside playing: record, train, evaluate, bench, worlds. Each only finds its inputs and calls what does the work."""
+"""The commands beside playing: record, train, evaluate, bench, worlds. Each finds its inputs and calls what does the work."""
 
 from __future__ import annotations
 
@@ -134,11 +134,9 @@ def _recordings(config: GameConfig, given: Path | None, splits: Sequence[str]) -
         folder = DATA / config.name
         _record(config, folder, splits, os.cpu_count() or 1)
         return folder
-    for split in splits[-1:]:  # evaluation can do without training episodes
-        if not any((given / split).glob("*.safetensors")):
-            raise ZoetropeError(
-                f"{given / split}: no recordings here; make them with: zoetrope record {config.name} --out {given}"
-            )
+    needed = given / splits[-1]
+    if not any(needed.glob("*.safetensors")):
+        raise ZoetropeError(f"{needed}: no recordings here; make them with: zoetrope record {config.name} --out {given}")
     return given
 
 

@@ -46,9 +46,9 @@ def _play(args: argparse.Namespace) -> int:
     from apps.play.dream import Dream
     from apps.play.loop import Player
 
-    window = not args.headless and _has_display()
     name = args.world or DEFAULT_WORLD
     loaded = loading.load(name)
+    window = not args.headless and _has_display("filming a tour instead")
     start = args.seed % len(loaded.starts)
     state = log.state_folder()
     dream = Dream(loaded, start, args.seed, args.steps)
@@ -97,10 +97,10 @@ def _replay(args: argparse.Namespace) -> int:
     header = recorded.header
     if args.world not in (None, header.world):
         raise ZoetropeError(f"{recorded.path}: was played in '{header.world}', not in '{args.world}'")
-    window = not args.headless and _has_display()
     loaded = loading.load(header.world)
     if loaded.world.fingerprint != header.weights:
         raise ZoetropeError(f"{recorded.path}: was played with other weights of '{header.world}' than are here now")
+    window = not args.headless and _has_display("replaying without a window")
     torch.set_num_threads(header.threads)
     dream = Dream(loaded, header.start, header.seed, header.steps, writes=False)
     replay = Replay(dream, recorded)
@@ -122,13 +122,13 @@ def _replay(args: argparse.Namespace) -> int:
     return 1 if verdict.identical is False else 0
 
 
-def _has_display() -> bool:
-    """Whether a window can be opened; says once why not."""
+def _has_display(otherwise: str) -> bool:
+    """Whether a window can be opened; if not, says why, and what happens instead."""
     from apps.play.window import NoDisplayError, open_display
 
     try:
         open_display()
     except NoDisplayError as reason:
-        print(f"no display ({reason}): filming a tour instead")
+        print(f"no display ({reason}): {otherwise}")
         return False
     return True
