@@ -105,7 +105,9 @@ def _check_plan(path: Path, wanted: SplitConfig) -> None:
     plan = to_dict(wanted)
     if path.exists():
         if json.loads(path.read_text()) != plan:
-            raise ZoetropeError(f"{path.parent}: holds a recording of another plan; record into another folder or delete this one")
+            raise ZoetropeError(
+                f"{path.parent}: holds a recording of another plan; record into another folder or delete this one"
+            )
     elif EpisodeStore(path.parent).indices():
         raise ZoetropeError(f"{path.parent}: holds episodes of no known plan; record into another folder")
     else:

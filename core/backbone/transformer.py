@@ -154,12 +154,11 @@ class Backbone(nn.Module):
         self.score = nn.Linear(d, 2)
         self.skip = nn.Parameter(torch.ones(shape.channels)) if shape.condition else None
         for layer in (self.modulate[1], self.final_modulation, self.final, self.score):
+            assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(
-        self, inputs: Inputs, layout: Layout, cached: tuple[tuple[Tensor, Tensor], ...] | None = None
-    ) -> Outputs:
+    def forward(self, inputs: Inputs, layout: Layout, cached: tuple[tuple[Tensor, Tensor], ...] | None = None) -> Outputs:
         """Denoise. `cached` has turned keys and values (B, H, K, e) of each layer for frames that are not in `inputs`."""
         tokens = rearrange(inputs.latents, "b t v c h w -> b t (v h w) c")
         x = self.embed(tokens) + self.place

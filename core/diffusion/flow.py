@@ -66,8 +66,9 @@ def flow_loss(
     """Loss of windows of clean latents in `inputs` (its signal and stride are ignored) and figures to show.
 
     `past` is what stands for a frame when it is context: its clean latents, or what a session made of it (self-generated
-    history, Self Forcing, arXiv 2506.08009). `shown` (B, T, V, h, w) is how much of each token memory shows; `importance` (C,) weighs latent channels; `reward` (B, T)
-    and `ended` (B, T) are what the action that led to a frame earned and whether it ended the episode.
+    history, Self Forcing, arXiv 2506.08009). `shown` (B, T, V, h, w) is how much of each token memory shows; `importance`
+    (C,) weighs latent channels; `reward` (B, T) and `ended` (B, T) are what the action that led to a frame earned and
+    whether it ended the episode.
     """
     clean = inputs.latents
     b, t = clean.shape[:2]

@@ -25,7 +25,7 @@ class Ledger:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             whole = self._read()
-            self._file = open(self.path, "ab")
+            self._file = open(self.path, "ab")  # noqa: SIM115 - open as long as the ledger
             self._file.truncate(whole)
         except OSError as error:
             raise ZoetropeError(f"{self.path}: cannot be written ({error.strerror})") from None

@@ -103,7 +103,7 @@ def oriented_energy(luma: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _gabor_bank() -> Tensor:
-    """(8, 1, 9, 9): four even, then four odd filters; each answers 1 to its own sinusoid of amplitude 1 and 0 to a flat field."""
+    """(8, 1, 9, 9): four even, then four odd filters; each answers 1 to its own sinusoid of amplitude 1, 0 to a flat field."""
     y, x = torch.meshgrid(torch.arange(-4.0, 5.0), torch.arange(-4.0, 5.0), indexing="ij")
     envelope = torch.exp(-(x**2 + y**2) / (2 * 1.8**2))
     filters = []

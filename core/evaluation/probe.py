@@ -39,7 +39,7 @@ class ProbeConfig:
     width: int = 96
     """Frames are shrunk to this, and to their luma, before they are read: motion is what tells the action."""
     channels: tuple[int, ...] = (24, 48, 96, 128)
-    steps: int = 700
+    steps: int = 500
     batch: int = 64
     rate: float = 2e-3
     episodes: int = 96

@@ -156,7 +156,7 @@ def come_back(
     return rows, [_clip(dream, bare, truth, b) for b in range(len(cases))]
 
 
-# -- what the rows are made of ------------------------------------------------------------------------------------------------
+# -- what the rows are made of -----------------------------------------------------------------------------------------
 
 
 def _header(case: Case) -> Row:
@@ -196,7 +196,7 @@ def _compare(case: Case, dream: Dream, truth: np.ndarray, b: int, start: int, co
 
 
 def _baselines(dream: Dream, bare: Dream, truth: np.ndarray, b: int, last: np.ndarray, config: ProtocolConfig) -> Row:
-    """The same scores for what needs no model: the last real frame repeated, memory's rendering alone, the model without memory."""
+    """The same scores for what needs no model: the last frame repeated, memory's rendering alone, the model without memory."""
     row: Row = {}
     others = {
         "repeat": np.broadcast_to(last, truth[b].shape),
@@ -227,7 +227,7 @@ def _read_actions(probe: Probe, episode: Episode, imagined: np.ndarray, start: i
 
 
 def _places(case: Case, imagined: np.ndarray, truth: np.ndarray, start: int, config: ProtocolConfig, gallery: Gallery) -> Row:
-    """Whether the nearest real view of the level is the right place: for the dream, for real frames, for the last one repeated."""
+    """Whether the nearest real view of the level is the right place: for the dream, real frames, the last one repeated."""
     assert config.near is not None and case.episode.pose is not None
     horizons = _at(config.horizons, len(imagined))
     index = np.array(horizons) - 1

@@ -1,4 +1,4 @@
-"""From one row an episode to the figures of a world: means with 95 % intervals over held-out episodes, whole levels resampled."""
+"""From one row an episode to the figures of a world: means over held-out episodes with 95 % intervals, levels resampled."""
 
 from __future__ import annotations
 

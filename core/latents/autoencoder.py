@@ -69,6 +69,7 @@ class ResidualBlock(nn.Module):
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.second.weight)
+        assert self.second.bias is not None
         nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -174,7 +175,9 @@ class Tokenizer(nn.Module):
         if frames.shape[1] % k:
             raise ZoetropeError(f"tokenizer: {frames.shape[1]} frames do not divide into chunks of {k}")
         if frames.shape[-3:-1] != (self.config.height, self.config.width):
-            raise ZoetropeError(f"tokenizer: expected {self.config.height}x{self.config.width} frames, found {tuple(frames.shape)}")
+            raise ZoetropeError(
+                f"tokenizer: expected {self.config.height}x{self.config.width} frames, found {tuple(frames.shape)}"
+            )
         b, t, v = frames.shape[:3]
         pixels, valid = self.pack(frames, depth)
         chunk = lambda x: rearrange(x, "b (t k) v c h w -> (b t v) k c h w", k=k)  # noqa: E731
@@ -202,6 +205,8 @@ class Tokenizer(nn.Module):
         values, vectors = values[-count:].flip(0).clamp(min=1e-8), vectors[:, -count:].flip(1)
         scale = values.sqrt()
         to_code, to_pixels = self.encoder.linear[1], self.decoder.linear[0]
+        assert isinstance(to_code, nn.Conv2d) and isinstance(to_pixels, nn.Conv2d)
+        assert to_code.bias is not None and to_pixels.bias is not None
         to_code.weight.copy_((vectors / scale).T[..., None, None])
         to_code.bias.copy_(-(mean @ vectors) / scale)
         to_pixels.weight.copy_((vectors * scale)[..., None, None])

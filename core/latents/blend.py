@@ -25,6 +25,7 @@ class Blend(nn.Module):
             nn.PixelShuffle(2),
         )
         last = self.network[-2]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 

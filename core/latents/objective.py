@@ -52,5 +52,7 @@ def tokenizer_loss(
     loss = loss + 1e-3 * (z.square().mean() - 1).square() + 1e-4 * z.square().mean()
     if valid is not None:
         wrong = (decoded[:, :, 3:] - pixels[:, :, 3:]) * valid
-        loss = loss + config.disparity * (wrong.abs().mean() + edge_error(wrong.flatten(0, 1), torch.zeros_like(wrong.flatten(0, 1)), 1))
+        loss = loss + config.disparity * (
+            wrong.abs().mean() + edge_error(wrong.flatten(0, 1), torch.zeros_like(wrong.flatten(0, 1)), 1)
+        )
     return loss, {"psnr": float(10 * torch.log10(4 / squared.detach()))}

@@ -39,7 +39,9 @@ class KeyValueRing:
         row, column = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
         self._row, self._column = row.reshape(-1).repeat(shape.cameras), column.reshape(-1).repeat(shape.cameras)
 
-    def append(self, layers: tuple[tuple[KeyValues, ...], ...], level_angles: tuple[Tensor, ...], frame: int, time: int) -> None:
+    def append(
+        self, layers: tuple[tuple[KeyValues, ...], ...], level_angles: tuple[Tensor, ...], frame: int, time: int
+    ) -> None:
         """Commit frame `frame` of a call's keys and values as number `time`."""
         for part, (level, slots, tokens, start) in enumerate(self.spans):
             is_sink = part == 0 and self.context.sinks > 0

@@ -64,6 +64,8 @@ class Rendering:
         return float((self.valid * (self.coarseness < torch.tensor(coarse).log())).mean())
 
 
+Views = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Many renderings: colour (..., 3, H, W), depth, valid and coarseness (..., H, W)."""
 PROBE_STRIDE = 12
 """Every PROBE_STRIDE-th pixel of a keyframe, both ways, stands for it when overlap is estimated."""
 OVERLAP_GRID = (6, 8)

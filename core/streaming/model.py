@@ -19,7 +19,7 @@ from core.errors import ZoetropeError
 from core.files import atomic_path, write_text
 from core.latents.autoencoder import Tokenizer, TokenizerConfig
 from core.latents.blend import Blend
-from core.memory.spatial import SpatialConfig
+from core.memory.spatial import SpatialConfig, Views
 
 WEIGHTS, CONFIG = "world.safetensors", "world.yaml"
 RENDERING_CHANNELS = 2
@@ -95,7 +95,7 @@ class WorldModel(nn.Module):
         any_shown = (mask.amax((1, 2, 3), keepdim=True) > 0).float()
         return torch.cat([latents, extra], 1) * any_shown
 
-    def show(self, latents: Tensor, rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None) -> Tensor:
+    def show(self, latents: Tensor, rendering: Views | None) -> Tensor:
         """Decode latents (N, C, h, w) and blend in memory's rendering -> pixels (N, c, H, W)."""
         decoded = self.tokenizer.decode_pixels(latents)[:, 0]
         if self.blend is None or rendering is None:
@@ -135,7 +135,9 @@ class WorldModel(nn.Module):
         except (SafetensorError, OSError) as error:
             raise ZoetropeError(f"{path}: damaged weights ({error}); restore the file or train again") from None
         wanted = model.state_dict()
-        wrong = [n for n in wanted if n not in stored or stored[n].shape != wanted[n].shape] + [n for n in stored if n not in wanted]
+        wrong = [n for n in wanted if n not in stored or stored[n].shape != wanted[n].shape] + [
+            n for n in stored if n not in wanted
+        ]
         if wrong:
             raise ZoetropeError(f"{path}: weights of another architecture than {folder / CONFIG} ('{wrong[0]}' does not fit)")
         model.load_state_dict({n: t.to(wanted[n].dtype) for n, t in stored.items()})

@@ -15,7 +15,7 @@ from core.errors import ZoetropeError
 from core.files import atomic_path
 from core.memory.ring import KeyValueRing
 from core.memory.spatial import SpatialMemory
-from core.streaming.session import Session, Newest
+from core.streaming.session import Newest, Session
 
 if TYPE_CHECKING:
     from core.streaming.world import World
@@ -76,7 +76,9 @@ def read_session(path: Path, world: World | None) -> Session:
         facts = json.loads(header["facts"])
         world = world or World.load(facts["folder"])
         if world.fingerprint != facts["fingerprint"]:
-            raise ZoetropeError(f"{path}: was saved from other weights of '{facts['world']}' than these; it cannot go on exactly")
+            raise ZoetropeError(
+                f"{path}: was saved from other weights of '{facts['world']}' than these; it cannot go on exactly"
+            )
         return _restore(world, facts, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
         raise ZoetropeError(f"{path}: damaged saved session ({' '.join(str(error).split())})") from None

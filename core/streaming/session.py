@@ -21,7 +21,7 @@ from core.episodes.episode import Episode
 from core.errors import ZoetropeError
 from core.memory.geometry import move, relative_motion
 from core.memory.ring import KeyValueRing
-from core.memory.spatial import Rendering, SpatialMemory
+from core.memory.spatial import Rendering, SpatialMemory, Views
 
 if TYPE_CHECKING:
     from core.streaming.world import World
@@ -69,7 +69,7 @@ class Newest:
     started: Tensor
     motion: Tensor
     condition: Tensor | None
-    rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
+    rendering: Views | None = None
     """What memory showed: colour (B, V, 3, H, W), depth, valid and coarseness (B, V, H, W)."""
 
 
@@ -106,7 +106,10 @@ class Session:
             for context in contexts:
                 assert context.intrinsics is not None
                 self._spatial.append(
-                    [SpatialMemory(config.spatial, torch.from_numpy(k), config.height, config.width) for k in context.intrinsics]
+                    [
+                        SpatialMemory(config.spatial, torch.from_numpy(k), config.height, config.width)
+                        for k in context.intrinsics
+                    ]
                 )
         pick = lambda values, t: None if values[0] is None else np.stack([v[t] for v in values])  # noqa: E731
         for t in range(len(contexts[0])):
@@ -128,9 +131,7 @@ class Session:
         self._log.append(("step", batched, given, self.steps, self.spatial_on, self.packed_on))
         return self._step(batched, given)
 
-    def observe(
-        self, frames: np.ndarray, action: Any, pose: np.ndarray | None = None, depth: np.ndarray | None = None
-    ) -> None:
+    def observe(self, frames: np.ndarray, action: Any, pose: np.ndarray | None = None, depth: np.ndarray | None = None) -> None:
         """A real frame happened: uint8 (V, H, W, 3) after `action`, with pose (V, 4, 4) and depth (V, H, W) where known."""
         self._take_snapshot()
         entry = (
@@ -223,8 +224,7 @@ class Session:
         latents, reward, ended = self._imagine(moved, motion, condition)
         clock.lap("imagine")
         batch = len(self.seeds)
-        flat = None if rendering is None else tuple(x.flatten(0, 1) for x in rendering)
-        pixels = self.world.model.show(latents.flatten(0, 1), flat).unflatten(0, (batch, -1))
+        pixels = self.world.model.show(latents.flatten(0, 1), _flat_views(rendering)).unflatten(0, (batch, -1))
         frames, depth = self.world.model.tokenizer.unpack(pixels)
         clock.lap("decode")
         self._keep(pixels, depth, pose, rendering, real=False)
@@ -317,7 +317,7 @@ class Session:
         started: Tensor,
         motion: Tensor,
         condition: Tensor | None,
-        rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None,
+        rendering: Views | None,
         pose: Tensor | None,
     ) -> None:
         self.newest = Newest(latents, action, started, motion, condition, rendering)
@@ -351,7 +351,7 @@ class Session:
         head = self.world.model.motion
         return None if head is None else motion / head.scale
 
-    def _render(self, pose: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    def _render(self, pose: Tensor | None) -> Views | None:
         """What memory shows of every camera's view: colour (B, V, 3, H, W), depth, valid, coarseness (B, V, H, W)."""
         if not self._spatial or pose is None:
             return None
@@ -363,11 +363,12 @@ class Session:
         stack = lambda name: torch.stack([torch.stack([getattr(v, name) for v in vs]) for vs in views])  # noqa: E731
         return stack("colour"), stack("depth"), stack("valid"), stack("coarseness")
 
-    def _condition(self, rendering: tuple[Tensor, Tensor, Tensor, Tensor] | None) -> Tensor | None:
+    def _condition(self, rendering: Views | None) -> Tensor | None:
         if rendering is None:
             return None
-        flat = self.world.model.encode_rendering(*(x.flatten(0, 1) for x in rendering))
-        return flat.unflatten(0, (len(self.seeds), -1))
+        flat = _flat_views(rendering)
+        assert flat is not None
+        return self.world.model.encode_rendering(*flat).unflatten(0, (len(self.seeds), -1))
 
     def _keep(self, pixels: Tensor, depth: Tensor | None, pose: Tensor | None, rendering: Any, real: bool) -> None:
         """Remember views of which memory showed too little."""
@@ -378,7 +379,8 @@ class Session:
         limit = config.keep_real_below if real else config.keep_below
         for b, cameras in enumerate(self._spatial):
             for v, memory in enumerate(cameras):
-                shown = Rendering(*(x[b, v] for x in rendering), ()).shown(config.coarse)
+                colour, far, valid, coarseness = (x[b, v] for x in rendering)
+                shown = Rendering(colour, far, valid, coarseness, ()).shown(config.coarse)
                 if shown < limit:
                     memory.add(pixels[b, v, :3], depth[b, v], pose[b, v], self.number)
 
@@ -458,17 +460,33 @@ class _Clock:
 
 
 def _inputs(
-    latents: Tensor, signal: Tensor, stride: Tensor, action: Tensor, started: Tensor, motion: Tensor | None, condition: Tensor | None
+    latents: Tensor,
+    signal: Tensor,
+    stride: Tensor,
+    action: Tensor,
+    started: Tensor,
+    motion: Tensor | None,
+    condition: Tensor | None,
 ) -> Inputs:
     """One frame a session as the backbone's inputs (adds the time axis)."""
     add = lambda x: None if x is None else x[:, None]  # noqa: E731
-    return Inputs(latents[:, None], signal[:, None], stride[:, None], action[:, None], started[:, None], add(motion), add(condition))
+    return Inputs(
+        latents[:, None], signal[:, None], stride[:, None], action[:, None], started[:, None], add(motion), add(condition)
+    )
 
 
 def _join(first: Inputs, second: Inputs) -> Inputs:
     cat = lambda a, b: None if a is None else torch.cat([a, b], 1)  # noqa: E731
     names = ("latents", "signal", "stride", "action", "started", "motion", "condition")
     return replace(first, **{n: cat(getattr(first, n), getattr(second, n)) for n in names})
+
+
+def _flat_views(views: Views | None) -> Views | None:
+    """Merge sessions and cameras into one axis."""
+    if views is None:
+        return None
+    colour, depth, valid, coarseness = (x.flatten(0, 1) for x in views)
+    return colour, depth, valid, coarseness
 
 
 def _array(x: Tensor | None) -> np.ndarray | None:

@@ -23,7 +23,7 @@ class World:
         self.folder = folder
         for module in self.model.modules():
             if isinstance(module, nn.Conv2d):
-                module.to(memory_format=torch.channels_last)
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self._fingerprint: str | None = None
 
     @staticmethod

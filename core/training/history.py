@@ -53,7 +53,19 @@ def _rollout(
 ) -> dict[str, Tensor]:
     length = config.context + config.frames
     episode = store.read(index, start, length)
-    names = ("latents", "action", "next_action", "started", "number", "reward", "ended", "motion", "condition", "scan", *RENDERING)
+    names = (
+        "latents",
+        "action",
+        "next_action",
+        "started",
+        "number",
+        "reward",
+        "ended",
+        "motion",
+        "condition",
+        "scan",
+        *RENDERING,
+    )
     real = prepared.read(index, names, start, length)
     session = world.open(episode.window(0, config.context), seed=index)
     past, renderings, conditions = [], [], []

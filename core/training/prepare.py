@@ -20,7 +20,7 @@ from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.files import atomic_path
 from core.memory.geometry import relative_motion
-from core.memory.spatial import SCAN_SECTORS, SpatialMemory
+from core.memory.spatial import SCAN_SECTORS, SpatialMemory, Views
 from core.streaming.model import WorldModel
 
 
@@ -77,7 +77,9 @@ RENDERING = ("colour", "depth", "valid", "coarseness")
 
 
 @torch.inference_mode()
-def prepare(model: WorldModel, store: EpisodeStore, config: PrepareConfig, folder: Path, progress: bool = True) -> PreparedStore:
+def prepare(
+    model: WorldModel, store: EpisodeStore, config: PrepareConfig, folder: Path, progress: bool = True
+) -> PreparedStore:
     """Prepare what `folder` does not hold yet."""
     prepared = PreparedStore(folder)
     indices = store.indices()
@@ -127,7 +129,9 @@ def _encode(model: WorldModel, frames: Tensor, depth: Tensor | None) -> Tensor:
     return torch.cat(parts)
 
 
-def _remember(model: WorldModel, episode: Episode, camera: int, config: PrepareConfig, rng: np.random.Generator) -> dict[str, Tensor]:
+def _remember(
+    model: WorldModel, episode: Episode, camera: int, config: PrepareConfig, rng: np.random.Generator
+) -> dict[str, Tensor]:
     """What memory shows of every frame of one camera."""
     from dataclasses import replace
 
@@ -164,7 +168,7 @@ def pack_rendering(stacked: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def unpack_rendering(packed: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def unpack_rendering(packed: dict[str, Tensor]) -> Views:
     """The inverse of `pack_rendering`, in the order that `WorldModel` takes."""
     colour = packed["colour"].float() / 127.5 - 1
     return colour, packed["depth"].float(), packed["valid"].float(), packed["coarseness"].float()

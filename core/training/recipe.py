@@ -1,4 +1,4 @@
-"""The one recipe: tokenizer, prepare, motion, dynamics, self-generated history, blend. The same for every world; only sizes differ."""
+"""The one recipe: tokenizer, motion, dynamics, blend, self-generated history. The same for every world; only sizes differ."""
 
 from __future__ import annotations
 
@@ -58,12 +58,18 @@ def train(
     def done(name: str, trainer: Trainer) -> None:
         summary[name] = {"steps": trainer.step, "batch": trainer.config.batch, "minutes": round(trainer.seconds / 60, 1)}
 
-    done("tokenizer", train_tokenizer(model.tokenizer, store, recipe.tokenizer_loss, recipe.tokenizer, folder / "tokenizer", progress))
+    done(
+        "tokenizer",
+        train_tokenizer(model.tokenizer, store, recipe.tokenizer_loss, recipe.tokenizer, folder / "tokenizer", progress),
+    )
     model.tokenizer.requires_grad_(False)
     prepared = prepare(model, store, recipe.prepare, folder / "prepared", progress)
     if model.motion is not None and recipe.motion is not None:
         done("motion", train_motion(model, prepared, recipe.motion, folder / "motion", progress))
-    done("dynamics", train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress))
+    done(
+        "dynamics",
+        train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress),
+    )
     stores = [prepared]
     near = world.tokenizer.near
 
@@ -76,7 +82,9 @@ def train(
     if recipe.history is not None and recipe.refine is not None:
         stores.append(roll_out(World(model), store, prepared, recipe.history, folder / "history", progress))
         model.requires_grad_(True).tokenizer.requires_grad_(False)
-        refined = train_dynamics(model, stores, recipe.flow, recipe.window, recipe.refine, folder / "refine", "refine", progress)
+        refined = train_dynamics(
+            model, stores, recipe.flow, recipe.window, recipe.refine, folder / "refine", "refine", progress
+        )
         done("refine", refined)
         blend("blend_refine")
     model.save(out)

@@ -50,7 +50,12 @@ class FrameSampler:
 
 
 def train_tokenizer(
-    tokenizer: Tokenizer, store: EpisodeStore, loss: TokenizerLossConfig, config: TrainConfig, folder: Path, progress: bool = True
+    tokenizer: Tokenizer,
+    store: EpisodeStore,
+    loss: TokenizerLossConfig,
+    config: TrainConfig,
+    folder: Path,
+    progress: bool = True,
 ) -> Trainer:
     """Fit the linear transforms in closed form, then train the whole by gradient descent."""
     sampler = FrameSampler(store, tokenizer, config.seed)
@@ -58,7 +63,7 @@ def train_tokenizer(
         tokenizer.fit_linear(sampler.draw(config.steps + 1, LINEAR_FIT_FRAMES)[0])
     trainer = Trainer(
         tokenizer,
-        lambda batch, generator: tokenizer_loss(tokenizer, loss, *batch, generator),
+        lambda batch, generator: tokenizer_loss(tokenizer, loss, batch[0], batch[1], generator),
         lambda step: sampler.draw(step, config.batch),
         config,
         folder,
@@ -70,7 +75,9 @@ def train_tokenizer(
     return trainer
 
 
-def train_motion(model: WorldModel, prepared: PreparedStore, config: TrainConfig, folder: Path, progress: bool = True) -> Trainer:
+def train_motion(
+    model: WorldModel, prepared: PreparedStore, config: TrainConfig, folder: Path, progress: bool = True
+) -> Trainer:
     """Learn where actions take the camera, from all prepared frames at once (they are a few numbers each)."""
     head = model.motion
     assert head is not None
@@ -235,7 +242,12 @@ def train_blend(
         shown = blend(decoded, colour, disparity[:, None], valid[:, None], coarseness[:, None])
         squared = (shown[:, :3] - target[:, :3]).square().mean()
         difference = (shown - target).abs()
-        value = squared + 0.5 * difference[:, :3].mean() + 0.5 * edge_error(shown[:, :3], target[:, :3], 2) + 2 * difference[:, 3].mean()
+        value = (
+            squared
+            + 0.5 * difference[:, :3].mean()
+            + 0.5 * edge_error(shown[:, :3], target[:, :3], 2)
+            + 2 * difference[:, 3].mean()
+        )
         alone = (decoded[:, :3] - target[:, :3]).square().mean()
         db = lambda x: float(10 * torch.log10(4 / x.detach()))  # noqa: E731
         return value, {"psnr": db(squared), "decoded": db(alone), "rendered": db((colour - target[:, :3]).square().mean())}

@@ -138,8 +138,8 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.parameters.values(), config.clip)
         self.optimizer.step()
         keep = min(config.average, (1 + self.step) / (10 + self.step))
-        averages, weights = list(self.average.values()), [p.detach() for p in self.parameters.values()]
-        torch._foreach_lerp_(averages, weights, 1 - keep)
+        for name, parameter in self.parameters.items():
+            self.average[name].lerp_(parameter.detach(), 1 - keep)
         return {"loss": float(loss.detach()), **figures}
 
     def _append_log(self, figures: dict[str, float]) -> None:

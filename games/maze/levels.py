@@ -163,7 +163,8 @@ def udmf(level: Level, start: tuple[float, float, float]) -> str:
             elif neighbour > (row, column):
                 sides += [f"sidedef {{ sector = {sector}; }}", f"sidedef {{ sector = {sectors[neighbour]}; }}"]
                 lines.append(
-                    f"linedef {{ v1 = {a}; v2 = {b}; sidefront = {len(sides) - 2}; sideback = {len(sides) - 1}; twosided = true; }}"
+                    f"linedef {{ v1 = {a}; v2 = {b}; sidefront = {len(sides) - 2}; sideback = {len(sides) - 1}; "
+                    "twosided = true; }"
                 )
     out += [f"vertex {{ x = {column * CELL}; y = {row * CELL}; }}" for row, column in vertices]
     out += lines + sides

@@ -150,7 +150,12 @@ class MazePolicy:
     def _wander(self) -> np.ndarray:
         if self.hold <= 0:
             self.held = np.array(
-                [self.rng.choice([-1, 0, 1, 1, 1]), self.rng.choice([-1, 0, 0, 1]), self.rng.choice([-1, 0, 0, 1]), self.rng.random() < 0.1],
+                [
+                    self.rng.choice([-1, 0, 1, 1, 1]),
+                    self.rng.choice([-1, 0, 0, 1]),
+                    self.rng.choice([-1, 0, 0, 1]),
+                    self.rng.random() < 0.1,
+                ],
                 np.float32,
             )
             self.hold = int(self.rng.integers(2, 14))
@@ -168,7 +173,11 @@ class MazePolicy:
             return np.array([-1, 0, 0, 0], np.float32)
         if phase == 40:
             self.held[2] = self.rng.choice([-1, 1])
-        return np.array([0, 0, self.held[2], 0], np.float32) if phase < 40 + 4 * (1 + self.steps // 60 % 4) else np.zeros(4, np.float32)
+        return (
+            np.array([0, 0, self.held[2], 0], np.float32)
+            if phase < 40 + 4 * (1 + self.steps // 60 % 4)
+            else np.zeros(4, np.float32)
+        )
 
     def _idle(self) -> np.ndarray:
         if self.steps % 48 < 32:

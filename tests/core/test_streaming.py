@@ -105,7 +105,9 @@ def test_seed_fork_rewind_and_resume_are_bit_exact(kind, tmp_path):
     assert a.number == 30
     assert all(np.array_equal(x, y) for x, y in zip(ahead, played(a, data, 20)))
     a.rewind(13)
-    assert all(np.array_equal(x, y) for x, y in zip(ahead[7:], [a.step(data.action[i % len(data)]).frame for i in range(7, 20)]))
+    assert all(
+        np.array_equal(x, y) for x, y in zip(ahead[7:], [a.step(data.action[i % len(data)]).frame for i in range(7, 20)])
+    )
 
 
 def test_rewind_past_what_is_kept_is_refused():

@@ -25,7 +25,14 @@ def world_config(cameras: int = 1, spatial: bool = True, discrete: bool = False)
         name="tiny",
         cameras=cameras,
         tokenizer=TokenizerConfig(
-            height=32, width=64, channels=8, depth=spatial, near=0.5, encoder_widths=(8, 8, 8), decoder_widths=(8, 8, 8), blocks=1
+            height=32,
+            width=64,
+            channels=8,
+            depth=spatial,
+            near=0.5,
+            encoder_widths=(8, 8, 8),
+            decoder_widths=(8, 8, 8),
+            blocks=1,
         ),
         backbone=BackboneConfig(width=48, layers=2, heads=2, expansion=2, context=CONTEXT),
         action=ActionConfig(kind="discrete" if discrete else "continuous", size=3),
