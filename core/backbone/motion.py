@@ -47,7 +47,9 @@ class MotionHead(nn.Module):
             nn.SiLU(),
             nn.Linear(config.hidden, MOTION_SIZE),
         )
-        nn.init.zeros_(self.network[-1].weight)
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
         self.register_buffer("scale", torch.ones(MOTION_SIZE))
         self.scale: Tensor
         """(6,) the world's typical motion, measured on its training data."""
