@@ -208,10 +208,7 @@ def _plan(
         if protocol == "rollout" and not chosen:
             chosen = list(policies)
         spans = {i: span for i in chosen if (span := _span(protocol, store, i, policies[i][1], config.protocol)) is not None}
-        # Longer absences first: those too short to count are asked only when there are not enough of the others.
-        long_enough = [i for i in spans if protocol != "return" or spans[i][1] - spans[i][0] >= config.protocol.return_away]
-        pool = long_enough if len(long_enough) >= config.episodes else sorted(spans)
-        picked = [pool[k] for k in np.linspace(0, len(pool) - 1, min(config.episodes, len(pool))).round().astype(int)]
+        picked = [list(spans)[k] for k in np.linspace(0, len(spans) - 1, min(config.episodes, len(spans))).round().astype(int)]
         waiting = sorted((i for i in picked if f"{protocol}:{i}" not in ledger.rows), key=lambda i: (spans[i][1], i))
         for group in _groups(waiting, config.batch, lambda i: spans[i][1] if protocol == "tour" else 0):  # noqa: B023
             yield Task(protocol, tuple(group), tuple(spans[i] for i in group))
@@ -380,7 +377,7 @@ def _result(config: EvaluationConfig, ledger: Ledger, quick: bool, seconds: floa
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in PROTOCOLS}
     for key in sorted(ledger.rows):
         rows[key.split(":")[0]].append(ledger.rows[key])
-    figures, bounds = summarize(rows, config.protocol.horizons, config.protocol.return_away, config.seed)
+    figures, bounds = summarize(rows, config.protocol.horizons, config.seed)
     about = {"world": config.world, "seed": config.seed, "quick": quick, "weights": config.weights, "seconds": seconds}
     settings = {k: v for k, v in to_dict(config).items() if k not in ("world", "weights", "seed")}
     return _finite({**about, **figures, "intervals": bounds, "settings": settings, **provenance()})

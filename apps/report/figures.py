@@ -111,8 +111,8 @@ def _figure(
     least: float | None = None,
     most: float | None = None,
 ) -> Figure:
-    wanted = " and ".join([f">= {least:g}"] * (least is not None) + [f"<= {most:g}"] * (most is not None))
+    wanted = [f"{sign} {bound:g}" for sign, bound in ((">=", least), ("<=", most)) if bound is not None]
     met = None
     if value is not None and wanted:
         met = (least is None or value >= least) and (most is None or value <= most)
-    return Figure(name, value, unit, low, high, wanted, met)
+    return Figure(name, value, unit, low, high, " and ".join(wanted), met)

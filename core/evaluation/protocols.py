@@ -29,14 +29,14 @@ class ProtocolConfig:
     horizons: tuple[int, ...] = (1, 4, 16, 64, 256)
     context: int = 32
     """Real frames before a rollout."""
-    tour: int = 128
+    tour: int = 96
     """Frames imagined of a second lap, where it is that long."""
     return_frames: int = 32
     """Frames imagined before the walker is back; the home view is scored from there on."""
     return_scored: int = 8
     """Frames scored once it is back."""
     return_away: int = 150
-    """Frames without the home view that a return must have to count."""
+    """Frames without the home view that a return must have."""
     no_memory: int = 64
     """Frames of each rollout imagined once more without memory."""
     near: Nearness | None = None
@@ -111,13 +111,13 @@ def tour(
 
 
 def return_span(episode: Episode, config: ProtocolConfig) -> tuple[int, int] | None:
-    """(first frame away, frame of return) of the longest absence from the home view; None when there is none to ask about."""
+    """(first frame away, frame of return) of the longest absence from the home view; None when it is too short to count."""
     if episode.pose is None or config.near is None:
         return None
     span = longest_absence(episode.pose[:, 0], config.near)
     if span is None or span[1] - config.return_frames < config.context or len(episode) - span[1] < config.return_scored:
         return None
-    return span if span[1] - config.return_frames > span[0] else None
+    return span if span[1] - span[0] >= max(config.return_away, config.return_frames + 1) else None
 
 
 def come_back(

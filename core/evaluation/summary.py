@@ -34,14 +34,12 @@ class Summary:
         self.intervals[name] = {h: i.bounds for h, i in measured.items()} or None
 
 
-def summarize(
-    rows: dict[str, list[Row]], horizons: Sequence[int], away: int, seed: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def summarize(rows: dict[str, list[Row]], horizons: Sequence[int], seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
     """`rows` by protocol ("rollout", "tour", "return", "stability") -> (figures, intervals); what was not measured is None."""
     out = Summary(seed)
     _rollouts(out, rows["rollout"], horizons)
     _tours(out, rows["tour"], horizons)
-    _returns(out, rows["return"], away)
+    _returns(out, rows["return"])
     _actions(out, rows["rollout"])
     _stability(out, rows["stability"])
     tokens = [list(row["psnr_ceiling"].values()) for row in rows["rollout"] + rows["tour"]]
@@ -86,18 +84,15 @@ def _tours(out: Summary, rows: list[Row], horizons: Sequence[int]) -> None:
     _sharpness(out, rows, horizons, "sharpness_tour_ratio", "sharpness_tour_ceiling_ratio")
 
 
-def _returns(out: Summary, rows: list[Row], away: int) -> None:
-    """Only returns after at least `away` frames count."""
-    counted = [row for row in rows if row["away_frames"] >= away]
-    levels = _levels(counted)
+def _returns(out: Summary, rows: list[Row]) -> None:
+    levels = _levels(rows)
     for name in ("", "_no_memory", "_repeat", "_ceiling", "_rendering"):
-        out.put(f"return_psnr{name}_db", intervals.mean(_column(counted, f"psnr_return{name}"), levels, out.seed))
+        out.put(f"return_psnr{name}_db", intervals.mean(_column(rows, f"psnr_return{name}"), levels, out.seed))
     for name in ("", "_no_memory"):
-        out.put(f"return_perceptual{name}", intervals.mean(_column(counted, f"perceptual_return{name}"), levels, out.seed))
-    with_memory, without = _column(counted, "psnr_return"), _column(counted, "psnr_return_no_memory")
+        out.put(f"return_perceptual{name}", intervals.mean(_column(rows, f"perceptual_return{name}"), levels, out.seed))
+    with_memory, without = _column(rows, "psnr_return"), _column(rows, "psnr_return_no_memory")
     out.put("return_memory_gain_db", intervals.difference(with_memory, without, levels, out.seed))
-    out.figures["return_episodes"] = len(counted)
-    out.figures["return_away_frames"] = float(np.mean([r["away_frames"] for r in counted])) if counted else None
+    out.figures["return_away_frames"] = float(np.mean([row["away_frames"] for row in rows])) if rows else None
 
 
 def _actions(out: Summary, rows: list[Row]) -> None:
