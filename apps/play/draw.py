@@ -81,7 +81,8 @@ def compose(view: View, canvas_size: tuple[int, int], keys: KeyMap) -> pygame.Su
 
 def to_array(canvas: pygame.Surface) -> np.ndarray:
     """uint8 (H, W, 3) RGB, for a video."""
-    return np.ascontiguousarray(pygame.surfarray.array3d(canvas).swapaxes(0, 1))
+    width, height = canvas.get_size()
+    return np.frombuffer(pygame.image.tobytes(canvas, "RGB"), np.uint8).reshape(height, width, 3)
 
 
 def _panel_widths(view: View, scale: int) -> list[int]:
@@ -140,8 +141,7 @@ def _memory(canvas: pygame.Surface, memory: MemoryView | None, box: pygame.Rect)
 
     clip = canvas.get_clip()
     canvas.set_clip(box)
-    for point in points:
-        canvas.fill(WALL, (*place(point), 2, 2))
+    _dots(canvas, (points - middle) * (unit, -unit) + inner.center, box)
     recalled = set(memory.recalled)
     for index, view in enumerate(views):
         if index not in recalled:
@@ -153,6 +153,20 @@ def _memory(canvas: pygame.Surface, memory: MemoryView | None, box: pygame.Rect)
     canvas.set_clip(clip)
     _write(canvas, f"remembered {len(views)}", (box.x + 6, box.y + 4), REMEMBERED)
     _write(canvas, f"recalled {len(recalled)}", (box.x + 6, box.bottom - LINE - 2), ACCENT)
+
+
+def _dots(canvas: pygame.Surface, points: np.ndarray, box: pygame.Rect) -> None:
+    """Dots of 2x2 pixels at canvas positions (M, 2); thousands of them, so all at once."""
+    at = np.rint(points).astype(int)
+    box = box.clip(canvas.get_rect())
+    inside = (at >= box.topleft).all(1) & (at < np.array(box.bottomright) - 1).all(1)
+    x, y = at[inside].T
+    pixels = pygame.surfarray.pixels2d(canvas)
+    colour = canvas.map_rgb(WALL)
+    for dx in (0, 1):
+        for dy in (0, 1):
+            pixels[x + dx, y + dy] = colour
+    del pixels  # the surface stays locked while the array lives
 
 
 def _arrow(canvas: pygame.Surface, at: tuple[int, int], heading: float, length: float, colour: tuple[int, int, int]) -> None:
