@@ -6,6 +6,8 @@ session lasts; attention sees differences only, so no frame number is the last.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -23,11 +25,17 @@ def angles(time: Tensor, row: Tensor, column: Tensor, head: int) -> Tensor:
     """Angles (..., head / 2) in [0, 2 pi) of positions; the three position tensors broadcast against each other."""
     parts = []
     for position, size, base in zip((time, row, column), axis_sizes(head), (TIME_BASE, SPACE_BASE, SPACE_BASE)):
-        frequency = base ** (-torch.arange(size // 2, dtype=torch.float64) / max(1, size // 2))
+        frequency = torch.tensor(_frequencies(size // 2, base), dtype=torch.float64)
         parts.append(position[..., None].double() * frequency)
     shape = torch.broadcast_shapes(*(p.shape[:-1] for p in parts))
     joined = torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], -1)
     return torch.remainder(joined, 2 * torch.pi).float()
+
+
+@functools.cache
+def _frequencies(count: int, base: float) -> tuple[float, ...]:
+    """Falling from 1 to nearly 1 / base; plain numbers, since tensors made in inference mode cannot be trained with."""
+    return tuple(base ** (-i / max(1, count)) for i in range(count))
 
 
 def rotate(x: Tensor, angle: Tensor) -> Tensor:
