@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ZoetropeError
-from games.source import SPLITS
+from games.source import PROTOCOLS, SPLITS
 
 if TYPE_CHECKING:
     from games.worlds import GameConfig
@@ -66,6 +66,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/WORLD/evaluation)")
     parser.add_argument("--quick", action="store_true", help="a few episodes, a minute or two, wide intervals")
+    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS, help="what is asked (default: all)")
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -88,6 +89,7 @@ def evaluate(args: argparse.Namespace) -> int:
         out=out,
         json_path=args.json,
         quick=args.quick,
+        asked=args.protocols,
     )
     if args.html is not None:
         write_page(figures, out / "clips", args.html)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -32,8 +32,8 @@ from core.evaluation.stability import StabilityConfig
 from core.evaluation.stability import run as run_stability
 from core.evaluation.summary import summarize
 from core.files import atomic_path, write_text
+from games.source import PROTOCOLS
 
-PROTOCOLS = ("rollout", "tour", "return", "stability")
 POLICY = {"rollout": "explore", "tour": "lap", "return": "return"}
 """Which recorded walks each protocol is asked on."""
 STABILITY_RECORDINGS = 16
@@ -107,6 +107,7 @@ def evaluate(
     out: Path,
     json_path: Path | None = None,
     quick: bool = False,
+    asked: Sequence[str] = PROTOCOLS,
     progress: bool = True,
     processes: int = 0,
     batch: int = 4,
@@ -114,7 +115,7 @@ def evaluate(
     """Score the world in `weights` on the test recordings in `data`; returns the figures, and writes them to `json_path`.
 
     `out` keeps the ledger and the clips for the page. `processes` 0: one a core. `quick` asks a few episodes for a minute or
-    two; its figures have wide intervals and are marked `quick`.
+    two; its figures have wide intervals and are marked `quick`. `asked` leaves out protocols; what was not measured is null.
     """
     started = time.monotonic()
     store = EpisodeStore(data / "test")
@@ -123,7 +124,7 @@ def evaluate(
     ledger = Ledger(out, f"{Path(world_name).name}-episodes", to_dict(config))
     probe = _train_probe(config, store, data, progress)
     try:
-        tasks = list(_plan(config, store, policies, ledger))
+        tasks = [task for task in _plan(config, store, policies, ledger) if task.protocol in asked]
         count = min(processes or cores(), max(1, len(tasks)))
         job = _Job(config=config, data=data, weights=weights, out=out, probe=None if probe is None else probe.state_dict())
         with tqdm(total=sum(len(t.episodes) for t in tasks), unit="episode", desc="evaluate", disable=not progress) as bar:

@@ -9,6 +9,8 @@ import numpy as np
 
 SPLITS = ("train", "validation", "test")
 LEVELS_PER_SPLIT = 1_000_000
+PROTOCOLS = ("rollout", "tour", "return", "stability")
+"""What `zoetrope evaluate` asks of a world beside its source."""
 
 
 @dataclass(frozen=True, slots=True)
