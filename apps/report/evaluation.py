@@ -81,14 +81,16 @@ def _charts(result: dict[str, Any]) -> list[str]:
 
 def _draw(axes: Any, curves: dict[str, Any], ceiling: dict[str, float], title: str) -> None:
     for label, curve in curves.items():
-        frames = np.arange(1, len(curve["value"]) + 1)
-        axes.plot(frames, curve["value"], label=label, color=_COLOURS[label], linewidth=1.6)
-        axes.fill_between(frames, curve["low"], curve["high"], color=_COLOURS[label], alpha=0.15, linewidth=0)
+        value, low, high = (np.array(curve[k], float) for k in ("value", "low", "high"))
+        frames = np.arange(1, len(value) + 1)
+        axes.plot(frames, value, label=label, color=_COLOURS[label], linewidth=1.6)
+        axes.fill_between(frames, low, high, color=_COLOURS[label], alpha=0.15, linewidth=0)
     if ceiling:
         axes.plot(
             [int(h) for h in ceiling], list(ceiling.values()), "o--", ms=3, lw=1, color=_COLOURS["ceiling"], label="tokenizer"
         )
     axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter(lambda frame, _: f"{frame:g}")
     axes.set(xlabel="imagined frame", ylabel="PSNR, dB", title=title)
     axes.legend(frameon=False, ncols=3, fontsize=8)
 

@@ -66,8 +66,8 @@ def statistic(
     np.add.at(blocks, labels, rows)
     draws = np.random.default_rng(seed).multinomial(len(blocks), np.full(len(blocks), 1 / len(blocks)), size=RESAMPLES)
     resampled = function(np.tensordot(draws.astype(float), blocks, 1))
-    low, high = (
-        np.percentile(resampled[np.isfinite(resampled)], [2.5, 97.5]) if np.isfinite(resampled).any() else (np.nan, np.nan)
-    )
+    finite = resampled[np.isfinite(resampled)]
+    known = len(blocks) > 1 and len(finite) > 0  # one group alone says nothing of how much groups differ
+    low, high = np.percentile(finite, [2.5, 97.5]) if known else (np.nan, np.nan)
     value = float(function(blocks.sum(0)[None])[0])
     return Interval(value, float(low), float(high), len(rows))

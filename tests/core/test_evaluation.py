@@ -87,6 +87,8 @@ def test_bootstrap() -> None:
         values.mean() + half, abs=0.04
     )
     assert intervals.mean([]) is None and intervals.mean([np.nan]) is None
+    alone = intervals.mean([1.0, 3.0], ["a", "a"])
+    assert alone is not None and alone.value == 2.0 and np.isnan(alone.low)  # one level tells nothing about others
 
 
 def test_paired_and_grouped_bootstrap() -> None:
