@@ -1,10 +1,10 @@
-"""The imagined worlds as Gymnasium environments. Importing this module registers them:
+"""The imagined worlds as Gymnasium environments. Gymnasium imports this module, which registers them, when the name says so:
 
-    import gymnasium, games.env
-    env = gymnasium.make("zoetrope/Maze-v0")
-    many = gymnasium.make_vec("zoetrope/Crafter-v0", num_envs=8)
+    env = gymnasium.make("games.env:zoetrope/Maze-v0")
+    many = gymnasium.make_vec("games.env:zoetrope/Crafter-v0", num_envs=8)
 
-or, without an import of one's own, `gymnasium.make("games.env:zoetrope/Maze-v0")`.
+After an `import games.env` of one's own, `zoetrope/Maze-v0` is enough. Without either, Gymnasium does not know the name: since
+its version 1.0 it looks for no plugins among the installed packages.
 
 Observations are uint8 (H, W, 3) frames. Actions of the maze are MultiDiscrete([3, 3, 3, 2]): back / none / forward,
 left / none / right, turn left / none / turn right, use or not; those of Crafter and MiniGrid are the engines' own Discrete(17)
@@ -14,6 +14,7 @@ An episode begins at one of the world's starts, drawn by the seed or given as `r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -74,8 +75,21 @@ class WorldEnv(gymnasium.Env[np.ndarray, Any]):
         self._session = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Environments that began together: one batched session, and which environments its members are."""
+
+    session: Any
+    rows: np.ndarray
+    """int64 (n,)."""
+
+
 class WorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
-    """A batched session: all environments in one step of the model. One that ended begins anew on the following step."""
+    """Batched sessions: environments that began together share one step of the model.
+
+    One that ended begins anew on the following step, apart from those that go on: members of a batch share their frame numbers.
+    Those that end together begin together. `info["start"]` (N,) says where, for those that `info["_start"]` marks.
+    """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 25, "autoreset_mode": AutoresetMode.NEXT_STEP}
 
@@ -95,7 +109,7 @@ class WorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self.single_action_space = self._game.action_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._session: Any = None
+        self._groups: list[_Group] = []
         self._frames = np.zeros(self.observation_space.shape or (), np.uint8)
         self._ages = np.zeros(num_envs, np.int64)
         self._ended = np.zeros(num_envs, bool)
@@ -104,40 +118,56 @@ class WorldVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
-        return self._open(options)
+        self._groups, self._frames = [], self._frames.copy()
+        info = self._open(np.ones(self.num_envs, bool), options)
+        self._ages[:], self._ended[:] = 0, False
+        return self._frames.copy(), info
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:  # type: ignore[override]
-        if self._session is None:
+        if not self._groups:
             raise gymnasium.error.ResetNeeded("call reset before step")
-        fresh = self._ended.copy()
-        if fresh.all():
-            frames, info = self._open(None)
-            return frames, np.zeros(self.num_envs), np.zeros(self.num_envs, bool), np.zeros(self.num_envs, bool), info
-        out = self._session.step(self._game.to_action(actions))
-        self._frames = np.array(out.frame[:, 0])
-        for row in np.flatnonzero(fresh):  # this step of theirs is the reset
-            context = self._loaded.starts[_start(self._loaded, self.np_random, None)]
-            self._session.replace(int(row), context)
-            self._frames[row] = context.frames[-1, 0]
+        fresh = self._ended
+        taken = self._game.to_action(actions)
+        reward, terminated = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)
+        self._frames = self._frames.copy()  # what render showed stays as it was
+        self._groups = [left for group in self._groups if (left := _without(group, fresh)) is not None]
+        for group in self._groups:
+            out = group.session.step(taken[group.rows])
+            self._frames[group.rows] = out.frame[:, 0]
+            reward[group.rows], terminated[group.rows] = out.reward, out.terminated
+        info = self._open(fresh, None) if fresh.any() else {}  # this step of theirs is the reset
         self._ages = np.where(fresh, 0, self._ages + 1)
-        reward = np.where(fresh, 0.0, np.asarray(out.reward, np.float64))
-        terminated = np.asarray(out.terminated, bool) & ~fresh
         truncated = (self._ages >= self._limit) & ~terminated
         self._ended = terminated | truncated
-        return self._frames.copy(), reward, terminated, truncated, {}
+        return self._frames.copy(), reward, terminated, truncated, info
 
     def render(self) -> tuple[np.ndarray, ...] | None:  # type: ignore[override]
         return tuple(self._frames) if self.render_mode == "rgb_array" else None
 
-    def _open(self, options: dict[str, Any] | None) -> tuple[np.ndarray, dict[str, Any]]:
-        starts = [_start(self._loaded, self.np_random, options) for _ in range(self.num_envs)]
-        contexts = [self._loaded.starts[index] for index in starts]
-        self._session = self._loaded.world.open(contexts, seed=int(self.np_random.integers(_SEEDS)))
+    def close_extras(self, **kwargs: Any) -> None:
+        self._groups = []
+
+    def _open(self, fresh: np.ndarray, options: dict[str, Any] | None) -> dict[str, Any]:
+        """Begin the environments that `fresh`, bool (N,), marks, as a group of their own. Returns the info of it."""
+        rows = np.flatnonzero(fresh)
+        drawn = [_start(self._loaded, self.np_random, options) for _ in rows]
+        contexts = [self._loaded.starts[index] for index in drawn]
+        session = self._loaded.world.open(contexts, seed=int(self.np_random.integers(_SEEDS)))
         if self._steps is not None:
-            self._session.steps = self._steps
-        self._frames = np.stack([context.frames[-1, 0] for context in contexts])
-        self._ages[:], self._ended[:] = 0, False
-        return self._frames.copy(), {"start": np.array(starts)}
+            session.steps = self._steps
+        self._groups.append(_Group(session, rows))
+        self._frames[rows] = np.stack([context.frames[-1, 0] for context in contexts])
+        starts = np.zeros(self.num_envs, np.int64)
+        starts[rows] = drawn
+        return {"start": starts, "_start": fresh.copy()}
+
+
+def _without(group: _Group, gone: np.ndarray) -> _Group | None:
+    """What is left of a group when the environments that `gone`, bool (N,), marks leave it."""
+    stay = np.flatnonzero(~gone[group.rows])
+    if len(stay) == len(group.rows):
+        return group
+    return _Group(group.session.select(stay.tolist()), group.rows[stay]) if len(stay) else None
 
 
 def _frame_space(loaded: loading.Loaded) -> spaces.Box:

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from games.record import record_episode
 from games.registry import Game
 from games.source import level_number
 
+if TYPE_CHECKING:
+    from games.worlds import GameConfig
+
 FILE = "starts.npz"
 FORMAT = "zoetrope-starts-1"
 _FIRST_LEVEL = 500_000
@@ -25,12 +29,13 @@ _FIRST_LEVEL = 500_000
 _ARRAYS = ("frames", "action", "pose", "intrinsics", "depth")
 
 
-def make(game: Game, count: int, frames: int, policy: str) -> list[Episode]:
-    """Record `count` starts of `frames` frames from the real engine."""
-    source = game.make_source()
+def make(game: Game, config: GameConfig) -> list[Episode]:
+    """Record the starts that `config` asks for, on its kind of levels, from the real engine."""
+    wanted = config.starts
+    source = game.make_source(config)
     try:
-        levels = [level_number("validation", _FIRST_LEVEL + i) for i in range(count)]
-        return [record_episode(source, game.make_policy, level, policy, seed=level, frames=frames) for level in levels]
+        levels = [level_number("validation", _FIRST_LEVEL + i) for i in range(wanted.count)]
+        return [record_episode(source, game.make_policy, n, wanted.policy, seed=n, frames=wanted.frames) for n in levels]
     finally:
         source.close()
 

@@ -17,6 +17,5 @@ def train(config: GameConfig, data: Path, run: Path, out: Path, progress: bool =
     A run that was cut off goes on where it was.
     """
     model = recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out, progress=progress)
-    game = registry.game(config.name)
-    starts.save(out, starts.make(game, config.starts.count, config.starts.frames, config.starts.policy))
+    starts.save(out, starts.make(registry.game(config.name), config))
     return model

@@ -81,6 +81,15 @@ class KeyValueRing:
         twin.times = [t.clone() for t in self.times]
         return twin
 
+    def select(self, members: Tensor) -> KeyValueRing:
+        """An independent ring of only these members of the batch, int64 (n,)."""
+        twin = object.__new__(KeyValueRing)
+        twin.__dict__.update(self.__dict__)
+        for name in self.STATE:
+            setattr(twin, name, getattr(self, name).index_select(1, members))
+        twin.times = [t.clone() for t in self.times]
+        return twin
+
     @property
     def tokens(self) -> int:
         """Tokens that hold something, a session."""

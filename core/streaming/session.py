@@ -149,6 +149,39 @@ class Session:
         twin._snapshots, twin._log = list(self._snapshots), list(self._log)
         return twin
 
+    def select(self, indices: Sequence[int]) -> Session:
+        """An independent batch of only these members, which goes on from here and cannot rewind further back than this.
+
+        The members of a batch share their frame numbers, so one that is to begin anew leaves and is opened apart.
+        """
+        members = [int(i) for i in indices]
+        if self.single:
+            raise ZoetropeError("select: this session is no batch")
+        if not members or not all(0 <= i < len(self.seeds) for i in members):
+            raise ZoetropeError(f"select: a batch of {len(self.seeds)} has members 0 to {len(self.seeds) - 1}, got {members}")
+        rows = torch.tensor(members)
+        pick = lambda x: None if x is None else x.index_select(0, rows)  # noqa: E731
+        twin = object.__new__(Session)
+        twin.__dict__.update(self.__dict__)
+        twin.seeds = [self.seeds[i] for i in members]
+        twin._ring = self._ring.select(rows)
+        twin._spatial = [[memory.copy() for memory in self._spatial[i]] for i in members] if self._spatial else []
+        twin._pose, twin._motion, twin._action = pick(self._pose), self._motion[rows], self._action[rows]
+        if (newest := self.newest) is not None:
+            seen = newest.rendering
+            twin.newest = Newest(
+                latents=newest.latents[rows],
+                action=newest.action[rows],
+                started=newest.started[rows],
+                motion=newest.motion[rows],
+                condition=pick(newest.condition),
+                rendering=None if seen is None else (seen[0][rows], seen[1][rows], seen[2][rows], seen[3][rows]),
+            )
+        twin._recalled = self._recalled if members[0] == 0 else ()  # the map shows the first member alone
+        twin.rendering, twin.timings, twin._snapshots, twin._log = None, {}, [], []
+        twin._remember_state()
+        return twin
+
     def rewind(self, frames: int = 30) -> None:
         """Go back by `frames` steps. Raises ZoetropeError when that is further than the session keeps."""
         target = self.number - frames

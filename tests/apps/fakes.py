@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -83,8 +83,9 @@ class FakeSession:
     def use(self, spatial: bool = True, packed: bool = True) -> None:
         self.used = {"spatial": spatial, "packed": packed}
 
-    def replace(self, index: int, context: Episode, seed: int = 0) -> None:
-        self.states[index] = first_state(context)
+    def select(self, indices) -> FakeSession:
+        assert self.batch
+        return replace(self, states=self.states[list(indices)], past=deque(maxlen=KEPT))
 
     def save(self, path: str) -> None:
         notes = {"seed": str(self.seed), "number": str(self.number), "steps": str(self.steps)}

@@ -130,6 +130,62 @@ def test_batch_equals_single_sessions():
         assert np.allclose(out.depth[i], alone.depth, rtol=1e-3)
 
 
+def close(a: np.ndarray, b: np.ndarray) -> bool:
+    """Equal up to what another batch size may change in the last bit of a sum."""
+    return np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("members", [[1], [2, 0]])
+def test_selected_members_go_on_as_in_the_batch(kind, members):
+    w = world(**kind)
+    data = [episode(w.config, seed=s) for s in range(3)]
+    at = lambda name, t, rows: np.stack([getattr(data[r], name)[t] for r in rows])  # noqa: E731
+    batch = w.open([d.window(0, 6) for d in data], seed=[5, 9, 2])
+    for t in range(6, 12):  # past the sinks, far enough that every part of the ring holds something
+        batch.step(at("action", t, range(3)), at("pose", t + 1, range(3)))
+    part = batch.select(members)
+    assert part.seeds == [[5, 9, 2][i] for i in members] and not part.single and part.number == batch.number
+    held = [[m.order.clone() for m in cameras] for cameras in batch._spatial]
+    ring = batch._ring.keys.clone()
+    mine = part.step(at("action", 12, members), at("pose", 13, members))
+    assert torch.equal(batch._ring.keys, ring), "independent of the batch it left"
+    assert all(torch.equal(a, m.order) for x, y in zip(held, batch._spatial) for a, m in zip(x, y))
+    whole = batch.step(at("action", 12, range(3)), at("pose", 13, range(3)))
+    assert mine.frame.shape == (len(members), *whole.frame.shape[1:])
+    assert close(mine.frame, whole.frame[members])
+    assert np.allclose(mine.reward, whole.reward[members], atol=1e-3)
+    assert mine.depth is None or np.allclose(mine.depth, whole.depth[members], rtol=1e-3)
+
+
+def test_a_selected_batch_forks_rewinds_and_resumes(tmp_path):
+    w = world()
+    data = [episode(w.config, seed=s) for s in range(3)]
+    action = np.stack([d.action[6] for d in data])
+    batch = w.open([d.window(0, 6) for d in data])
+    batch.step(action)
+    part = batch.select([2, 1])
+    with pytest.raises(ZoetropeError, match="at most 0"):
+        part.rewind(1)
+    part.save(tmp_path / "s.safetensors")
+    resumed, twin = World.resume(tmp_path / "s.safetensors", w), part.fork()
+    ahead = [part.step(action[[2, 1]]).frame for _ in range(4)]
+    part.rewind(4)
+    for other in (resumed, twin, part):
+        assert all(np.array_equal(x, other.step(action[[2, 1]]).frame) for x in ahead)
+
+
+def test_select_refuses_who_is_not_there():
+    w = world()
+    context = episode(w.config).window(0, 6)
+    batch = w.open([context, context])
+    for wrong in ([], [2], [-1]):
+        with pytest.raises(ZoetropeError, match="members 0 to 1"):
+            batch.select(wrong)
+    with pytest.raises(ZoetropeError, match="no batch"):
+        w.open(context).select([0])
+
+
 def test_memories_switch_off_and_cost_stays_constant():
     w = world()
     data = episode(w.config)

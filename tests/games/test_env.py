@@ -1,5 +1,8 @@
 """The worlds as Gymnasium environments."""
 
+import subprocess
+import sys
+
 import gymnasium
 import numpy as np
 import pytest
@@ -7,8 +10,9 @@ from gymnasium.utils.env_checker import check_env
 
 from core.errors import ZoetropeError
 from games import env as environments
-from games import loading
+from games import loading, registry
 from tests.apps import fakes
+from tests.core import worlds
 
 
 @pytest.fixture(autouse=True)
@@ -65,8 +69,7 @@ def test_vector_equals_single():
         frames, rewards, *_ = many.step(actions)
         steps = [s.step(a) for s, a in zip(singles, actions, strict=True)]
         assert [s[1] for s in steps] == rewards.tolist()
-        # the fake paints its seed into the green channel; everything else is the same
-        assert all(np.array_equal(s[0][..., 0], f[..., 0]) for s, f in zip(steps, frames, strict=True))
+        assert all(np.array_equal(dot(s[0]), dot(f)) for s, f in zip(steps, frames, strict=True))
 
 
 def test_vector_begins_anew_on_the_step_after_the_end():
@@ -78,10 +81,82 @@ def test_vector_begins_anew_on_the_step_after_the_end():
     assert ends[0] == 27 and not any(s[2][1] for s in seen)
     begun = seen[ends[0] + 1]
     assert begun[1][0] == 0 and not begun[2][0]
-    assert any(np.array_equal(begun[0][0], s.frames[-1, 0]) for s in fakes.loaded().starts)
+    assert begun[4]["_start"].tolist() == [True, False]
+    assert np.array_equal(begun[0][0], fakes.loaded().starts[begun[4]["start"][0]].frames[-1, 0])
     later = [many.step(np.array([idle, idle])) for _ in range(12)]
     assert later[9][3].tolist() == [False, True], "the other row is truncated at its own age"
     assert not later[10][3].any()
+
+
+def dot(frame: np.ndarray) -> np.ndarray:
+    """The fake paints its seed into the green channel; everything else depends on the start and the actions alone."""
+    return frame[..., 0]
+
+
+def test_one_that_ends_leaves_the_others_as_they_were():
+    many = environments.WorldVectorEnv(3, "maze", max_episode_steps=100)
+    singles = [environments.WorldEnv("maze") for _ in range(3)]
+    frames, info = many.reset(seed=4)
+    for single, start in zip(singles, info["start"], strict=True):
+        single.reset(seed=0, options={"start": int(start)})
+    draw, groups = np.random.default_rng(0), []
+    for _ in range(60):
+        actions = draw.integers(0, 2, (3, 4))
+        actions[:, 1] = 1
+        actions[0, 2], actions[1:, 2] = 2, 1  # row 0 alone goes right, to where the fake world ends
+        over = many._ended.copy()
+        frames, reward, *_, info = many.step(actions)
+        groups.append(sorted(group.rows.tolist() for group in many._groups))
+        for row, single in enumerate(singles):
+            if over[row]:
+                expected, paid = single.reset(options={"start": int(info["start"][row])})[0], 0.0
+            else:
+                expected, paid, *_ = single.step(actions[row])
+            assert np.array_equal(dot(frames[row]), dot(expected)) and reward[row] == paid
+    assert groups[0] == [[0, 1, 2]] and groups[-1] == [[0], [1, 2]]
+
+
+def test_those_that_end_together_begin_together():
+    many = environments.WorldVectorEnv(3, "maze")
+    many.reset(seed=0)
+    idle = np.array([[1, 1, 1, 0]] * 3)
+    for ended, groups in (([0, 2], [[0, 2], [1]]), ([2], [[0], [1], [2]]), ([0, 1], [[0, 1], [2]]), ([0, 1, 2], [[0, 1, 2]])):
+        many._ended[ended] = True
+        many.step(idle)
+        assert sorted(group.rows.tolist() for group in many._groups) == groups
+        many.step(idle)
+    many.close()
+    with pytest.raises(gymnasium.error.ResetNeeded):
+        many.step(idle)
+
+
+def test_vector_over_a_real_session():
+    """The fake sessions above promise nothing that the real ones do not keep."""
+    world = worlds.world(spatial=False, discrete=True)
+    starts = tuple(worlds.episode(world.config, seed=s).window(0, 4) for s in range(2))
+    many = environments.WorldVectorEnv(3, loading.Loaded("minigrid", registry.GAMES["minigrid"], world, starts), steps=1)
+    many.reset(seed=0)
+    for ended in ([], [1], [0, 1]):
+        many._ended[:] = np.isin(range(3), ended)
+        frames, _, _, _, info = many.step(np.array([0, 1, 2]))
+        assert frames.shape == (3, 32, 64, 3)
+        assert all(np.array_equal(frames[row], starts[info["start"][row]].frames[-1, 0]) for row in ended)
+    assert [group.session.steps for group in many._groups] == [1, 1]
+
+
+@pytest.mark.parametrize("name, before", [("games.env:zoetrope/Maze-v0", ""), ("zoetrope/Maze-v0", "import games.env")])
+def test_the_name_alone_is_enough(name, before):
+    """In a fresh interpreter, where nothing has registered the worlds yet."""
+    code = f"""{before}
+import gymnasium
+for make in gymnasium.make, gymnasium.make_vec:
+    try:
+        make({name!r}, world="nowhere")
+    except Exception as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=registry.CONFIGS.parent, capture_output=True, text=True)
+    assert done.stdout.count("unknown world 'nowhere'") == 2, (done.stdout, done.stderr)
 
 
 def test_vector_all_truncated_together_reopens():
