@@ -71,6 +71,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def evaluate(args: argparse.Namespace) -> int:
     from apps.report.evaluation import write_page
+    from apps.report.figures import of_evaluation, table
     from games import loading
     from games.evaluate import evaluate
 
@@ -91,6 +92,7 @@ def evaluate(args: argparse.Namespace) -> int:
         quick=args.quick,
         asked=args.protocols,
     )
+    print(table(of_evaluation(figures)))
     if args.html is not None:
         write_page(figures, out / "clips", args.html)
         print(args.html)
@@ -108,12 +110,14 @@ def bench_arguments(parser: argparse.ArgumentParser) -> None:
 
 def bench(args: argparse.Namespace) -> int:
     from apps.report.bench import write_page
+    from apps.report.figures import of_bench, table
     from games import loading
     from games.bench import bench_play
 
     weights = loading.find(args.world)
     name = loading.game_of(weights).name
     figures = bench_play(name, weights=weights, frames=args.frames, json_path=args.json, quick=args.quick)
+    print(table(of_bench(figures)))
     if args.html is not None:
         write_page(figures, args.html)
         print(args.html)

@@ -11,6 +11,8 @@ from games.maze.source import TICS, TURN, MazeSource
 
 TURN_STEP = np.radians(TURN * TICS)
 POLICIES = ("explore", "lap", "return", "wander", "push", "idle")
+AWAY_FRAMES = 230
+"""About how long a walker who returns stays away."""
 LAP_FRAMES = 128
 """A lap's outward frames before the walker tours the same places again."""
 
@@ -141,8 +143,7 @@ class MazePolicy:
         if self.steps < 48:
             return np.array([0, 0, 1, 0], np.float32)
         if self.steps == 48:
-            circuit = self._circuit(180)
-            self.route = circuit
+            self.route = self._circuit(AWAY_FRAMES)
         if self.route:
             return self._follow()
         return self._towards(self.home_heading, heading, walk=False)
