@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,13 @@ _SPEED = (
 
 
 def write_card(
-    game: Game, config: GameConfig, summary: Path, evaluation: Path | None, bench: Path | None, device: str, path: Path
+    game: Game,
+    config: GameConfig,
+    summary: Path,
+    evaluations: Sequence[Path],
+    bench: Path | None,
+    device: str,
+    path: Path,
 ) -> None:
     """Write CARD.md from training's summary and the JSON of `zoetrope evaluate` and `zoetrope bench play`."""
     trained = _read(summary)
@@ -82,8 +89,10 @@ def write_card(
         *(f"| {n} | {s['steps']} | {s['batch']} | {s['minutes']} |" for n, s in trained.items() if isinstance(s, dict)),
         "",
     ]
-    if evaluation is not None:
-        lines += _section("Quality on held-out levels", _read(evaluation), _FIGURES)
+    for evaluation in evaluations:
+        figures = _read(evaluation)
+        asked = ", ".join(f"{n} {name}s" for name, n in figures["episodes_by_protocol"].items() if n)
+        lines += _section(f"Quality on held-out levels: {asked}", figures, _FIGURES)
     if bench is not None:
         lines += _section("Speed", _read(bench), _SPEED)
     write_text(path, "\n".join(lines))
@@ -99,7 +108,6 @@ def _section(title: str, figures: dict[str, Any], wanted: tuple[tuple[str, str],
         f"commit {figures.get('commit')}",
     ]
     about += [f"seed {figures['seed']}"] if "seed" in figures else []
-    about += [f"{figures['episodes']} rollouts"] if figures.get("episodes") else []
     horizons = sorted({int(h) for k, _ in wanted for h in (figures.get(k) if isinstance(figures.get(k), dict) else {}) or {}})
     out = [f"## {title}", "", "; ".join(about) + ".", ""]
     if horizons:
