@@ -243,11 +243,13 @@ class SpatialMemory:
         wanted = self.pixels[:2]
         zoom = (z_landed / z_source).clamp(0.2, 5.0)
         lookup = guess + ((wanted - landed) * zoom).clamp(-4, 4)
-        sampled = self._sample(pictures, lookup)
-        z_found = 1 / sampled[:, 3:].clamp(min=1e-6)
+        found = self._sample(pictures[:, 3:], lookup)
+        # Cubic look-up of colour: linear would lose a fifth of the picture's gradient energy every time it is remembered.
+        seen = self._sample(pictures[:, :3], lookup, "bicubic").clamp(-1, 1)
+        z_found = 1 / found.clamp(min=1e-6)
         landed, z_landed = self._carry(lookup, z_found, forth, forth_shift)
         u, v = lookup[:, :1], lookup[:, 1:]
-        inside = (u >= 0) & (u <= w) & (v >= 0) & (v <= h) & (sampled[:, 3:] > 1e-5)
+        inside = (u >= 0) & (u <= w) & (v >= 0) & (v <= h) & (found > 1e-5)
         same = (z_landed - depth).abs() < self.config.tolerance * (depth + self.config.near)
         near_enough = (wanted - landed).square().sum(1, keepdim=True) < MISS**2
         visible = inside & same & near_enough & known.view(1, 1, -1)
@@ -257,7 +259,7 @@ class SpatialMemory:
         total = weight.sum(0, keepdim=True)
         share = weight / total.clamp(min=1e-9)
         valid = (total[0] > 0).view(1, h, w)
-        colour = (sampled[:, :3] * share).sum(0).view(3, h, w)
+        colour = (seen * share).sum(0).view(3, h, w)
         refined = (z_landed * share).sum(0).view(1, h, w)
         coarseness = (ratio.log() * share).sum(0).view(h, w)
         mask = valid.float()
@@ -287,11 +289,11 @@ class SpatialMemory:
         """Pixels (K, 2, P) at depth z (K, 1, P) of one set of cameras, as pixels and depth of another."""
         return _flatten(torch.baddbmm(turn[:, :, 2:], turn[:, :, :2], pixels) * z + shift)
 
-    def _sample(self, images: Tensor, pixels: Tensor) -> Tensor:
-        """Bilinear look-up: images (K, c, H, W) at pixels (K, 2, P) -> (K, c, P)."""
+    def _sample(self, images: Tensor, pixels: Tensor, mode: str = "bilinear") -> Tensor:
+        """Look up images (K, c, H, W) at pixels (K, 2, P) -> (K, c, P)."""
         size = torch.tensor([self.width, self.height]).view(2, 1)
         grid = (pixels * (2 / size) - 1).transpose(1, 2).view(len(images), self.height, self.width, 2)
-        return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).flatten(2)
+        return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False).flatten(2)
 
     def nothing(self) -> Rendering:
         """A rendering that shows nothing."""
