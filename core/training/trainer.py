@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from core.errors import ZoetropeError
-from core.files import atomic_path, write_text
+from core.files import atomic_path
 
 Batch = Any
 CHECKPOINT = "checkpoint.safetensors"
@@ -146,11 +146,6 @@ class Trainer:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as file:
             file.write(json.dumps({"step": self.step, "seconds": round(self.seconds, 1), **figures}) + "\n")
-
-
-def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """Write what a stage did as JSON."""
-    write_text(path, json.dumps(summary, indent=2) + "\n")
 
 
 def _schedule(step: int, config: TrainConfig) -> float:
