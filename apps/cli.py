@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.train_arguments(add("train", "train a world from its recordings; goes on where it was cut off", commands.train))
     commands.evaluate_arguments(add("evaluate", "score a world against its real engine on unseen levels", commands.evaluate))
     commands.bench_arguments(add("bench", "measure speed", commands.bench))
+    commands.card_arguments(add("card", "write a world's model card from its training and its scores", commands.card))
     add("worlds", "list the worlds", commands.worlds)
     return parser
 

@@ -124,6 +124,27 @@ def bench(args: argparse.Namespace) -> int:
     return 0
 
 
+def card_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("world", help="a world's name, or its YAML file")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="what training left (default: runs/WORLD)")
+    parser.add_argument("--evaluation", type=Path, nargs="*", default=[], metavar="FILE", help="JSON of zoetrope evaluate")
+    parser.add_argument("--bench", type=Path, metavar="FILE", help="JSON of zoetrope bench play")
+    parser.add_argument("--device", required=True, help="what trained it, for instance 'two CPU cores'")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where the card goes (default: runs/WORLD/world/CARD.md)")
+
+
+def card(args: argparse.Namespace) -> int:
+    from games import registry
+    from games.card import write_card
+
+    config = registry.read_config(args.world)
+    run = args.run or RUNS / config.name
+    out = args.out or run / "world" / "CARD.md"
+    write_card(registry.GAMES[config.name], config, run / "summary.json", args.evaluation, args.bench, args.device, out)
+    print(out)
+    return 0
+
+
 def worlds(args: argparse.Namespace) -> int:
     from games import loading
     from games.registry import GAMES
