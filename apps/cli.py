@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     args = parser.parse_args(arguments)
     try:
-        code = args.run(args)
+        code = args.door(args)
         sys.stdout.flush()
         return code
     except ZoetropeError as error:
@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
         command = doors.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        command.set_defaults(run=run)
+        command.set_defaults(door=run)  # not "run": commands have an option --run
         return command
 
     play.add_arguments(add("play", "play a world from the keyboard; without a display, film a tour of it", play.run))

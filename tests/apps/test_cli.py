@@ -100,3 +100,14 @@ def test_help_is_quick_and_brings_no_heavy_library():
     code = "import sys; from apps import cli\ntry: cli.main(['--help'])\nexcept SystemExit: pass\n"
     code += "bad = {'torch', 'pygame', 'av', 'gymnasium', 'vizdoom'} & set(sys.modules); assert not bad, bad"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(cli.__file__).parent.parent)
+
+
+def test_no_option_hides_which_command_was_asked():
+    """`--run FOLDER` once took the place of the command's own function, and training never began."""
+    from apps import cli, commands
+
+    parser = cli._parser()
+    assert parser.parse_args(["train", "maze"]).door is commands.train
+    args = parser.parse_args(["train", "maze", "--run", "folder"])
+    assert args.door is commands.train and str(args.run) == "folder"
+    assert parser.parse_args(["train", "maze"]).run is None
