@@ -9,34 +9,50 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from core.backbone.rotary import rotate
+from core.backbone.rotary import Rotation, rotate
 from core.memory.context import pool_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Frames of a call that later frames of the same call see packed."""
+
+    frames: slice
+    rows: int
+    """Token rows averaged into one."""
+    columns: int
+    rotation: Rotation
+    """Of these frames' packed tokens."""
+
+    def pool(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(B, H, T, n, e) of the whole call -> (B, H, packed tokens, e) of these frames."""
+        return pool_tokens(x[:, :, self.frames], grid, self.rows, self.columns).flatten(2, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where the tokens of a call stand and what they may see; one object serves all layers.
 
-    Keys are ordered: frames of this call at every level (exact, packed...), then whatever the cache holds.
+    Keys are ordered: frames of this call, exact, then packed, then what is picked from a cache.
     """
 
     grid: tuple[int, int]
-    query_angles: Tensor
-    """(T, n, e/2)."""
-    level_angles: tuple[Tensor, ...]
-    """Of this call's keys at each level, (T, n_level, e/2)."""
-    level_pools: tuple[tuple[int, int], ...]
-    """(rows, columns) averaged at each level."""
-    bias: Tensor
-    """(T n, keys) additive."""
+    newest: int
+    """Number of the call's last frame."""
+    rotation: Rotation
+    """Of the call's T n tokens."""
+    packed: tuple[Packed, ...]
+    picked: Tensor
+    """int64 (K,): the tokens of a cache that some frame of the call sees."""
+    bias: Tensor | None
+    """(T n, keys) additive; None where all see all."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyValues:
-    """Keys and values of one layer for the frames of one call, at one level: (B, H, T, n_level, e). Keys are not yet turned."""
+    """Keys and values of one layer for the frames of one call: (B, H, T, n, e). Keys are not yet turned."""
 
     keys: Tensor
     values: Tensor
@@ -54,24 +70,30 @@ class DenseAttention(nn.Module):
         self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
 
     def forward(
-        self, x: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[KeyValues, ...]]:
-        """x (B, T, n, d) -> the same, and this call's keys and values at each level for a cache to keep.
+        self, x: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None = None, settled: int = 0
+    ) -> tuple[Tensor, KeyValues]:
+        """x (B, T, n, d) -> (B, T - settled, n, d), and this call's keys and values for a cache to keep.
 
-        `cached` holds turned keys and values (B, H, K, e) that precede those of this call in no particular order.
+        `cached` holds the layout's picked keys, turned, and values (B, H, K, e). The first `settled` frames only are seen.
         """
-        q, k, v = rearrange(self.project(x), "b t n (three h e) -> three b h t n e", three=3, h=self.heads).unbind(0)
-        q, k = self.query_norm(q), self.key_norm(k)
-        levels = tuple(
-            KeyValues(pool_tokens(k, layout.grid, *pool), pool_tokens(v, layout.grid, *pool)) for pool in layout.level_pools
-        )
-        turned = [rotate(level.keys, angle).flatten(2, 3) for level, angle in zip(levels, layout.level_angles)]
-        values = [level.values.flatten(2, 3) for level in levels]
+        frames, n = x.shape[1:3]
+        parts = self.project(x).flatten(1, 2).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, T n, e)
+        gain = torch.stack([self.query_norm.weight, self.key_norm.weight])[:, None, None, None]
+        normed = F.rms_norm(parts[:2], gain.shape[-1:], eps=1e-6) * gain
+        queries, turned = rotate(normed, layout.rotation).unbind(0)
+        fresh = KeyValues(normed[1].unflatten(2, (frames, n)), parts[2].unflatten(2, (frames, n)))
+        keys, values = [turned], [parts[2]]
+        for part in layout.packed:
+            keys.append(rotate(part.pool(fresh.keys, layout.grid), part.rotation))
+            values.append(part.pool(fresh.values, layout.grid))
         if cached is not None:
-            turned.append(cached[0])
+            keys.append(cached[0])
             values.append(cached[1])
+        first = settled * n
         mixed = F.scaled_dot_product_attention(
-            rotate(q, layout.query_angles).flatten(2, 3), torch.cat(turned, 2), torch.cat(values, 2), attn_mask=layout.bias
+            queries[:, :, first:],
+            torch.cat(keys, 2),
+            torch.cat(values, 2),
+            attn_mask=None if layout.bias is None else layout.bias[first:],
         )
-        mixed = rearrange(mixed, "b h (t n) e -> b t n (h e)", t=x.shape[1])
-        return self.out(mixed), levels
+        return self.out(mixed.transpose(1, 2).flatten(2).unflatten(1, (-1, n))), fresh

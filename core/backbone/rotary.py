@@ -6,7 +6,7 @@ session lasts; attention sees differences only, so no frame number is the last.
 
 from __future__ import annotations
 
-import functools
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,25 +21,43 @@ def axis_sizes(head: int) -> tuple[int, int, int]:
     return head - 2 * space, space, space
 
 
-def angles(time: Tensor, row: Tensor, column: Tensor, head: int) -> Tensor:
-    """Angles (..., head / 2) in [0, 2 pi) of positions; the three position tensors broadcast against each other."""
-    parts = []
-    for position, size, base in zip((time, row, column), axis_sizes(head), (TIME_BASE, SPACE_BASE, SPACE_BASE)):
-        frequency = torch.tensor(_frequencies(size // 2, base), dtype=torch.float64)
-        parts.append(position[..., None].double() * frequency)
-    shape = torch.broadcast_shapes(*(p.shape[:-1] for p in parts))
-    joined = torch.cat([p.expand(*shape, p.shape[-1]) for p in parts], -1)
-    return torch.remainder(joined, 2 * torch.pi).float()
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How far to turn the channel pairs (i, i + e/2) of each token; made once for all layers."""
+
+    cos: Tensor
+    """(tokens, e)."""
+    sin: Tensor
+    """(tokens, e), negated in the first half."""
 
 
-@functools.cache
-def _frequencies(count: int, base: float) -> tuple[float, ...]:
-    """Falling from 1 to nearly 1 / base; plain numbers, since tensors made in inference mode cannot be trained with."""
-    return tuple(base ** (-i / max(1, count)) for i in range(count))
+def rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    """Turn x (..., tokens, e)."""
+    return torch.addcmul(x * rotation.cos, x.roll(x.shape[-1] // 2, -1), rotation.sin)
 
 
-def rotate(x: Tensor, angle: Tensor) -> Tensor:
-    """Turn channel pairs (i, i + head/2) of x (..., head) by angle (..., head/2)."""
-    a, b = x.chunk(2, -1)
-    cos, sin = angle.cos(), angle.sin()
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+class Places:
+    """Where the tokens of a frame stand at one resolution."""
+
+    def __init__(self, where: Tensor, head: int):
+        """`where` (n, 2) has each token's row and column, `head` is how many channels turn."""
+        time, height, width = axis_sizes(head)
+        row, column = where.double()[..., None].unbind(1)
+        turned = [row * _frequencies(height, SPACE_BASE), column * _frequencies(width, SPACE_BASE)]
+        self.frequency = _frequencies(time, TIME_BASE)
+        self.space = torch.cat(turned, -1).float()
+        """(n, e_space / 2) angles of height and width."""
+
+    def at(self, times: Tensor) -> Rotation:
+        """Of the tokens (T n) of frames `times` (T,)."""
+        phase = torch.remainder(times.double()[:, None] * self.frequency, 2 * torch.pi).float()
+        frames, tokens = len(times), len(self.space)
+        angle = torch.cat([phase[:, None].expand(-1, tokens, -1), self.space.expand(frames, -1, -1)], -1).flatten(0, 1)
+        cos, sin = angle.cos(), angle.sin()
+        return Rotation(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))
+
+
+def _frequencies(size: int, base: float) -> Tensor:
+    """float64 (size / 2,), falling from 1 to nearly 1 / base."""
+    count = size // 2
+    return base ** (-torch.arange(count, dtype=torch.float64) / max(1, count))

@@ -14,11 +14,10 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor, nn
 
-from core.backbone.attention import DenseAttention, KeyValues, Layout
-from core.backbone.rotary import angles
+from core.backbone.attention import DenseAttention, KeyValues, Layout, Packed
+from core.backbone.rotary import Places
 from core.errors import ZoetropeError
 from core.memory.context import ContextConfig, mask_bias, pool_tokens, visible
 
@@ -96,13 +95,13 @@ class Inputs:
 @dataclass(frozen=True, slots=True)
 class Outputs:
     clean: Tensor
-    """(B, T, V, C, h, w) the predicted clean latents."""
+    """(B, T, V, C, h, w) the predicted clean latents, of all frames but the settled ones."""
     reward: Tensor
     """(B, T)."""
     ended: Tensor
     """(B, T) logit of termination."""
-    cache: tuple[tuple[KeyValues, ...], ...]
-    """Keys and values, a tuple of levels for each layer."""
+    cache: tuple[KeyValues, ...]
+    """Keys and values of all frames, layer by layer."""
 
 
 class Block(nn.Module):
@@ -115,15 +114,16 @@ class Block(nn.Module):
         self.table = nn.Parameter(torch.randn(6, d) / d**0.5)
 
     def forward(
-        self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, tuple[KeyValues, ...]]:
-        """x (B, T, n, d), modulation (B, T, 6, d)."""
-        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.table)[..., None, :].unbind(-3)
-        d = x.shape[-1:]
-        mixed, levels = self.attention(F.layer_norm(x, d) * (1 + scale_a) + shift_a, layout, cached)
-        x = x + gate_a * mixed
-        hidden = self.up(F.layer_norm(x, d) * (1 + scale_m) + shift_m)
-        return x + gate_m * self.down(F.gelu(hidden, approximate="tanh")), levels
+        self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None, settled: int
+    ) -> tuple[Tensor, KeyValues]:
+        """x (B, T, n, d), modulation (B, T, 6, d) -> (B, T - settled, n, d) and keys and values of all T frames."""
+        table = (modulation + self.table)[..., None, :]
+        shift, scale = table[:, :, :2].unbind(2)
+        mixed, fresh = self.attention(_modulated(x, shift, scale), layout, cached, settled)
+        gate_a, shift, scale, gate_m = table[:, settled:, 2:].unbind(2)
+        x = torch.addcmul(x[:, settled:], gate_a, mixed)
+        hidden = self.up(_modulated(x, shift, scale))
+        return torch.addcmul(x, gate_m, self.down(F.gelu(hidden, approximate="tanh"))), fresh
 
 
 class Backbone(nn.Module):
@@ -153,74 +153,102 @@ class Backbone(nn.Module):
         self.final = nn.Linear(d, shape.channels)
         self.score = nn.Linear(d, 2)
         self.skip = nn.Parameter(torch.ones(shape.channels)) if shape.condition else None
+        grid = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
+        where = torch.stack(grid, -1).float().reshape(-1, 2).repeat(shape.cameras, 1)
+        self.places = [
+            Places(pool_tokens(where, (shape.rows, shape.columns), rows, columns), d // config.heads)
+            for _, _, rows, columns in config.context.spans()
+        ]
+        """Where a frame's tokens stand at each level."""
         for layer in (self.modulate[1], self.final_modulation, self.final, self.score):
             assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, inputs: Inputs, layout: Layout, cached: tuple[tuple[Tensor, Tensor], ...] | None = None) -> Outputs:
-        """Denoise. `cached` has turned keys and values (B, H, K, e) of each layer for frames that are not in `inputs`."""
-        tokens = rearrange(inputs.latents, "b t v c h w -> b t (v h w) c")
-        x = self.embed(tokens) + self.place
+    def forward(
+        self,
+        inputs: Inputs,
+        layout: Layout,
+        cached: tuple[tuple[Tensor, Tensor], ...] | None = None,
+        settled: int = 0,
+    ) -> Outputs:
+        """Denoise. `cached` has the layout's picked keys, turned, and values (B, H, K, e) of each layer.
+
+        The first `settled` frames are known and only to be remembered: nothing is predicted for them.
+        """
+        x = self.embed(_as_tokens(inputs.latents)) + self.place
         known = None
         if self.embed_condition is not None:
             assert inputs.condition is not None
-            known = rearrange(inputs.condition, "b t v c h w -> b t (v h w) c")
+            known = _as_tokens(inputs.condition)
             x = x + self.embed_condition(known)
         frame = self._frame_vector(inputs)
         modulation = self.modulate(frame).unflatten(-1, (6, -1))
         kept = []
         for i, block in enumerate(self.blocks):
-            x, levels = block(x, modulation, layout, None if cached is None else cached[i])
-            kept.append(levels)
-        shift, scale = self.final_modulation(F.silu(frame))[..., None, :].chunk(2, -1)
-        x = F.layer_norm(x, x.shape[-1:])
-        clean = self.final(x * (1 + scale) + shift)
+            last = i == len(self.blocks) - 1
+            x, fresh = block(x, modulation, layout, None if cached is None else cached[i], settled if last else 0)
+            kept.append(fresh)
+        shift, scale = self.final_modulation(F.silu(frame[:, settled:]))[..., None, :].chunk(2, -1)
+        normed = F.layer_norm(x, x.shape[-1:])
+        clean = self.final(torch.addcmul(shift, normed, 1 + scale))
         if known is not None and self.skip is not None:
             # What memory shows of a frame is already a latent in the condition's first channels: predict the correction.
-            clean = clean + known[..., : self.shape.channels] * self.skip
-        v, h, w = self.shape.cameras, self.shape.rows, self.shape.columns
-        reward, ended = self.score(x.mean(2)).unbind(-1)
-        return Outputs(rearrange(clean, "b t (v h w) c -> b t v c h w", v=v, h=h, w=w), reward, ended, tuple(kept))
+            clean = torch.addcmul(clean, known[:, settled:, :, : self.shape.channels], self.skip)
+        clean = clean.unflatten(2, (self.shape.cameras, self.shape.rows, self.shape.columns)).movedim(-1, 3)
+        reward, ended = self.score(normed.mean(2)).unbind(-1)
+        return Outputs(clean, reward, ended, tuple(kept))
 
     def layout(self, times: Tensor, cached: list[tuple[int, Tensor]] | None = None) -> Layout:
-        """What frames at `times` (T,) may see of each other and of a cache.
+        """What frames at `times` (T,), rising, may see of each other and of a cache.
 
         `cached` lists, in the cache's order, (level, frame number of each slot (-1 empty)).
         """
         context, shape = self.config.context, self.shape
-        head = self.config.width // self.config.heads
-        row, column = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
-        place = torch.stack([row, column], -1).float().reshape(-1, 2).repeat(shape.cameras, 1)
-        level_angles, level_pools, masks = [], [], []
-        n = shape.tokens
-        for level, (_, _, rows, columns) in enumerate(context.spans()):
-            where = pool_tokens(place, (shape.rows, shape.columns), rows, columns)
-            level_angles.append(angles(times[:, None], where[:, 0], where[:, 1], head))
-            level_pools.append((rows, columns))
+        sizes = [len(places.space) for places in self.places]
+        masks = [visible(context, 0, times, times).repeat_interleave(sizes[0], 1)]
+        packed = []
+        for level, (nearest, _, rows, columns) in enumerate(context.spans()):
+            if level == 0 or times[-1] - times[0] < nearest:
+                continue
             allowed = visible(context, level, times, times)
-            masks.append(allowed.repeat_interleave(n, 0).repeat_interleave(len(where), 1))
-        for level, slots in cached or ():
-            _, _, rows, columns = context.spans()[level]
-            allowed = visible(context, level, times, slots)
-            masks.append(allowed.repeat_interleave(n, 0).repeat_interleave(n // (rows * columns), 1))
+            seen = allowed.any(0).nonzero()
+            if len(seen):
+                frames = slice(int(seen[0]), int(seen[-1]) + 1)
+                packed.append(Packed(frames, rows, columns, self.places[level].at(times[frames])))
+                masks.append(allowed[:, frames].repeat_interleave(sizes[level], 1))
+        held = [visible(context, level, times, slots).repeat_interleave(sizes[level], 1) for level, slots in cached or ()]
+        kept = torch.cat(held, 1) if held else torch.zeros(len(times), 0, dtype=torch.bool)
+        picked = kept.any(0).nonzero()[:, 0]
+        allowed = torch.cat([*masks, kept[:, picked]], 1)
         return Layout(
             grid=(shape.rows, shape.columns),
-            query_angles=level_angles[0],
-            level_angles=tuple(level_angles),
-            level_pools=tuple(level_pools),
-            bias=mask_bias(torch.cat(masks, 1)),
+            newest=int(times[-1]),
+            rotation=self.places[0].at(times),
+            packed=tuple(packed),
+            picked=picked,
+            bias=None if allowed.all() else mask_bias(allowed).repeat_interleave(sizes[0], 0),
         )
 
     def _frame_vector(self, inputs: Inputs) -> Tensor:
         """(B, T, d): everything that is one fact for a whole frame."""
-        levels = torch.cat([_waves(inputs.signal), _waves(inputs.stride)], -1)
+        levels = _waves(torch.stack([inputs.signal, inputs.stride], -1)).flatten(-2)
         action = self.embed_action(inputs.action)
         vector = self.embed_levels(levels) + torch.where(inputs.started[..., None], action, self.no_action)
         if self.embed_motion is not None:
             assert inputs.motion is not None
             vector = vector + self.embed_motion(inputs.motion)
         return vector
+
+
+def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x (B, T, n, d), normalized, then shifted and scaled by (B, T, 1, d)."""
+    return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
+
+
+def _as_tokens(image: Tensor) -> Tensor:
+    """(B, T, V, C, h, w) -> (B, T, V h w, C)."""
+    return image.movedim(3, -1).flatten(2, 4)
 
 
 LEVEL_FEATURES = 32

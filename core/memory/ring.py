@@ -8,9 +8,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.backbone.attention import KeyValues
-from core.backbone.rotary import angles, rotate
+from core.backbone.attention import KeyValues, Layout
+from core.backbone.rotary import rotate
 from core.backbone.transformer import Backbone
+from core.memory.context import pool_tokens
 
 
 class KeyValueRing:
@@ -36,41 +37,38 @@ class KeyValueRing:
         sinks = self.context.sinks * shape.tokens
         self.sink_keys = torch.zeros(config.layers, batch, config.heads, sinks, self.head)
         self.times = [torch.full((slots,), -1, dtype=torch.int64) for _, slots, _, _ in self.spans]
-        row, column = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
-        self._row, self._column = row.reshape(-1).repeat(shape.cameras), column.reshape(-1).repeat(shape.cameras)
 
-    def append(
-        self, layers: tuple[tuple[KeyValues, ...], ...], level_angles: tuple[Tensor, ...], frame: int, time: int
-    ) -> None:
+    def append(self, layers: tuple[KeyValues, ...], frame: int, time: int) -> None:
         """Commit frame `frame` of a call's keys and values as number `time`."""
+        shape = self.backbone.shape
+        fresh = torch.stack([kind[:, :, frame] for layer in layers for kind in (layer.keys, layer.values)])
+        fresh = fresh.unflatten(0, (-1, 2))  # (layers, 2, B, H, n, e)
         for part, (level, slots, tokens, start) in enumerate(self.spans):
             is_sink = part == 0 and self.context.sinks > 0
             if is_sink != (time < self.context.sinks):
                 continue
             slot = time if is_sink else time % slots
             where = slice(start + slot * tokens, start + (slot + 1) * tokens)
-            for i, levels in enumerate(layers):
-                keys = levels[level].keys[:, :, frame]
-                if is_sink:
-                    self.sink_keys[i][:, :, slot * tokens : (slot + 1) * tokens] = keys
-                self.keys[i][:, :, where] = rotate(keys, level_angles[level][frame])
-                self.values[i][:, :, where] = levels[level].values[:, :, frame]
+            _, _, rows, columns = self.context.spans()[level]
+            keys, values = pool_tokens(fresh, (shape.rows, shape.columns), rows, columns).unbind(1)
+            if is_sink:
+                self.sink_keys[:, :, :, slot * tokens : (slot + 1) * tokens] = keys
+            self.keys[:, :, :, where] = rotate(keys, self.backbone.places[level].at(torch.tensor([time])))
+            self.values[:, :, :, where] = values
             self.times[part][slot] = time
 
     def slots(self) -> list[tuple[int, Tensor]]:
         """(level, frame number of each slot) of each part, for `Backbone.layout`."""
         return [(span[0], times) for span, times in zip(self.spans, self.times)]
 
-    def read(self, newest: int) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Turned keys and values of each layer, as seen from frame `newest`."""
+    def read(self, layout: Layout) -> tuple[tuple[Tensor, Tensor], ...]:
+        """Turned keys and values of each layer, as seen from the layout's newest frame: the tokens that it picked."""
         if self.context.sinks:
             # A sink is never seen from farther away than the horizon that training has shown.
-            tokens, age = self.backbone.shape.tokens, self.context.horizon + 1
-            placed = self.times[0].clamp(min=newest - age).repeat_interleave(tokens)
-            row, column = self._row.repeat(self.context.sinks), self._column.repeat(self.context.sinks)
-            turned = rotate(self.sink_keys, angles(placed, row, column, self.head))
+            placed = self.times[0].clamp(min=layout.newest - self.context.horizon - 1)
+            turned = rotate(self.sink_keys, self.backbone.places[0].at(placed))
             self.keys[:, :, :, : turned.shape[3]] = turned
-        return tuple(zip(self.keys.unbind(0), self.values.unbind(0)))
+        return tuple(zip(self.keys.index_select(3, layout.picked), self.values.index_select(3, layout.picked)))
 
     def copy(self) -> KeyValueRing:
         """An independent ring with the same content."""

@@ -312,11 +312,11 @@ class Session:
             if not scores:  # first step: two frames, the newest one clean
                 both = _join(self._clean_inputs(newest), fresh)
                 layout = model.backbone.layout(torch.tensor([now - 1, now]), self._slots())
-                out = model.backbone(both, layout, self._ring.read(now))
-                self._ring.append(out.cache, layout.level_angles, 0, now - 1)
+                out = model.backbone(both, layout, self._ring.read(layout), settled=1)
+                self._ring.append(out.cache, 0, now - 1)
             else:
                 layout = model.backbone.layout(torch.tensor([now]), self._slots())
-                out = model.backbone(fresh, layout, self._ring.read(now))
+                out = model.backbone(fresh, layout, self._ring.read(layout))
             scores[:] = [out.reward[:, -1], out.ended[:, -1]]
             return out.clean[:, -1]
 
@@ -328,8 +328,8 @@ class Session:
             return
         backbone, time_ = self.world.model.backbone, self.number - 1
         layout = backbone.layout(torch.tensor([time_]), self._slots())
-        out = backbone(self._clean_inputs(self.newest), layout, self._ring.read(time_))
-        self._ring.append(out.cache, layout.level_angles, 0, time_)
+        out = backbone(self._clean_inputs(self.newest), layout, self._ring.read(layout))
+        self._ring.append(out.cache, 0, time_)
 
     def _clean_inputs(self, frame: Newest) -> Inputs:
         batch = len(self.seeds)

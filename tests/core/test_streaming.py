@@ -41,8 +41,8 @@ def test_streamed_from_the_ring_equals_the_whole_window(cameras):
         ring = KeyValueRing(backbone, batch=2)
         for t in range(length):
             layout = backbone.layout(torch.tensor([t]), ring.slots())
-            out = backbone(inputs.frames(slice(t, t + 1)), layout, ring.read(t))
-            ring.append(out.cache, layout.level_angles, 0, t)
+            out = backbone(inputs.frames(slice(t, t + 1)), layout, ring.read(layout))
+            ring.append(out.cache, 0, t)
             assert (out.clean[:, 0] - whole.clean[:, t]).abs().max() < 1e-4
             assert (out.reward[:, 0] - whole.reward[:, t]).abs().max() < 1e-4
 
@@ -56,13 +56,13 @@ def test_two_frames_a_call_equal_one(frames: int = 40):
         single, double = KeyValueRing(backbone, batch=2), KeyValueRing(backbone, batch=2)
         for t in range(1, frames):
             layout = backbone.layout(torch.tensor([t - 1]), single.slots())
-            out = backbone(inputs.frames(slice(t - 1, t)), layout, single.read(t - 1))
-            single.append(out.cache, layout.level_angles, 0, t - 1)
+            out = backbone(inputs.frames(slice(t - 1, t)), layout, single.read(layout))
+            single.append(out.cache, 0, t - 1)
             layout = backbone.layout(torch.tensor([t]), single.slots())
-            alone = backbone(inputs.frames(slice(t, t + 1)), layout, single.read(t)).clean[:, 0]
+            alone = backbone(inputs.frames(slice(t, t + 1)), layout, single.read(layout)).clean[:, 0]
             layout = backbone.layout(torch.tensor([t - 1, t]), double.slots())
-            out = backbone(inputs.frames(slice(t - 1, t + 1)), layout, double.read(t))
-            double.append(out.cache, layout.level_angles, 0, t - 1)
+            out = backbone(inputs.frames(slice(t - 1, t + 1)), layout, double.read(layout))
+            double.append(out.cache, 0, t - 1)
             if t <= CONTEXT.horizon:  # beyond, the sink stands at the same clamped place for both frames of a call
                 assert (out.clean[:, 1] - alone).abs().max() < 1e-4
             assert torch.isfinite(out.clean).all()
