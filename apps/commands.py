@@ -61,6 +61,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("world", help="a world's name, or a folder with trained weights")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with videos and curves")
+    parser.add_argument("--gif", type=Path, metavar="FILE", help="write one tour, real and imagined, as a moving picture")
     parser.add_argument("--episodes", type=int, default=50, help="episodes a score is the mean of (default: 50)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
@@ -70,7 +71,7 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> int:
-    from apps.report.evaluation import write_page
+    from apps.report.evaluation import write_gif, write_page
     from apps.report.figures import of_evaluation, table
     from games import loading
     from games.evaluate import evaluate
@@ -96,6 +97,9 @@ def evaluate(args: argparse.Namespace) -> int:
     if args.html is not None:
         write_page(figures, out / "clips", args.html)
         print(args.html)
+    if args.gif is not None:
+        write_gif(out / "clips", args.gif)
+        print(args.gif)
     return 0
 
 
@@ -130,6 +134,7 @@ def card_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--evaluation", type=Path, nargs="*", default=[], metavar="FILE", help="JSON of zoetrope evaluate")
     parser.add_argument("--bench", type=Path, metavar="FILE", help="JSON of zoetrope bench play")
     parser.add_argument("--device", required=True, help="what trained it, for instance 'two CPU cores'")
+    parser.add_argument("--note", action="append", default=[], metavar="TEXT", help="what else to know of the training")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where the card goes (default: runs/WORLD/world/CARD.md)")
 
 
@@ -140,7 +145,8 @@ def card(args: argparse.Namespace) -> int:
     config = registry.read_config(args.world)
     run = args.run or RUNS / config.name
     out = args.out or run / "world" / "CARD.md"
-    write_card(registry.GAMES[config.name], config, run / "summary.json", args.evaluation, args.bench, args.device, out)
+    game, summary = registry.GAMES[config.name], run / "summary.json"
+    write_card(game, config, summary, args.evaluation, args.bench, args.device, args.note, out)
     print(out)
     return 0
 

@@ -20,8 +20,9 @@ import numpy as np
 from tqdm import tqdm
 
 from core.errors import ZoetropeError
-from core.evaluation.provenance import cores, provenance
+from core.evaluation.provenance import provenance
 from core.files import write_text
+from core.hardware import cores
 
 EARLY = 200
 """The frame number that the last one's cost is compared with."""

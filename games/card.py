@@ -62,9 +62,13 @@ def write_card(
     evaluations: Sequence[Path],
     bench: Path | None,
     device: str,
+    notes: Sequence[str],
     path: Path,
 ) -> None:
-    """Write CARD.md from training's summary and the JSON of `zoetrope evaluate` and `zoetrope bench play`."""
+    """Write CARD.md from training's summary and the JSON of `zoetrope evaluate` and `zoetrope bench play`.
+
+    `notes` say how these weights came to be other than the recipe says.
+    """
     trained = _read(summary)
     record = config.record.train
     episodes = record.levels * len(record.policies)
@@ -88,6 +92,8 @@ def write_card(
         "|---|---|---|---|",
         *(f"| {n} | {s['steps']} | {s['batch']} | {s['minutes']} |" for n, s in trained.items() if isinstance(s, dict)),
         "",
+        *(f"- {note}" for note in notes),
+        *([""] if notes else []),
     ]
     for evaluation in evaluations:
         figures = _read(evaluation)

@@ -27,11 +27,12 @@ from core.evaluation.ledger import Ledger
 from core.evaluation.places import Gallery, Nearness
 from core.evaluation.probe import Probe, ProbeConfig, cached
 from core.evaluation.protocols import Case, Clip, ProtocolConfig
-from core.evaluation.provenance import cores, provenance
+from core.evaluation.provenance import provenance
 from core.evaluation.stability import StabilityConfig
 from core.evaluation.stability import run as run_stability
 from core.evaluation.summary import summarize
 from core.files import atomic_path, write_text
+from core.hardware import cores
 from games.source import PROTOCOLS
 
 POLICY = {"rollout": "explore", "tour": "lap", "return": "return"}

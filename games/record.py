@@ -101,10 +101,15 @@ def record(make_source: Maker, make_policy: PolicyMaker, config: RecordConfig, s
 
 
 def _check_plan(path: Path, wanted: SplitConfig) -> None:
-    """A folder holds one plan; another one would give its episodes another meaning."""
+    """A folder holds one plan; another one would give its episodes another meaning. More levels only add to it."""
     plan = to_dict(wanted)
     if path.exists():
-        if json.loads(path.read_text()) != plan:
+        held = json.loads(path.read_text())
+        if held == plan:
+            return
+        if held | {"levels": plan["levels"]} == plan and held["levels"] < plan["levels"]:
+            write_text(path, json.dumps(plan, indent=2) + "\n")
+        else:
             raise ZoetropeError(
                 f"{path.parent}: holds a recording of another plan; record into another folder or delete this one"
             )

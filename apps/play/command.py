@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, metavar="FILE", help="write the key log here (default: the state folder)")
     parser.add_argument("--headless", action="store_true", help="no window: film a scripted tour, or check a replay")
     parser.add_argument("--frames", type=int, metavar="N", help="without a window: how many frames (default: one tour)")
-    parser.add_argument("--out", type=Path, metavar="FILE.mp4", help="without a window: where the video goes")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="without a window: where the video goes (.mp4 or .gif)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from apps.play.controls import Command, Keys
 from apps.play.loop import THE_END, Player
-from core.episodes.video import VideoWriter
+from core.episodes.video import writer as video_writer
 from games.registry import Game
 
 PANELS = (Command.MEMORY.key, Command.ENGINE.key)
@@ -40,7 +40,7 @@ def film(player: Player, keys: Iterator[Keys], frames: int, out: Path | None) ->
     from apps.play.recorder import scale
 
     with ExitStack() as stack:
-        writer = stack.enter_context(VideoWriter(out, player.rate)) if out is not None else None
+        writer = stack.enter_context(video_writer(out, player.rate)) if out is not None else None
         bar = stack.enter_context(tqdm(total=frames, unit="frame", desc="replay" if player.replay else "tour"))
         size: tuple[int, int] | None = None
         view = None

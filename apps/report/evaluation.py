@@ -9,7 +9,8 @@ import numpy as np
 
 from apps.report import page
 from apps.report.figures import of_evaluation
-from core.episodes.video import VideoWriter
+from core.episodes.video import GifWriter, VideoWriter
+from core.errors import ZoetropeError
 from core.files import write_text
 
 SCALE, BAR, GAP = 2, 18, 4
@@ -47,6 +48,19 @@ def write_videos(clips: Path, folder: Path, rate: float = 25) -> list[Path]:
                     )
         written.append(target)
     return written
+
+
+def write_gif(clips: Path, path: Path, rate: float = 12.5) -> None:
+    """The first tour's real frames and its dream, side by side, as a GIF at half the speed of play."""
+    from safetensors.numpy import load_file
+
+    tours = sorted(clips.glob("tour-*.safetensors"))
+    if not tours:
+        raise ZoetropeError(f"{clips}: no tour here to draw; evaluate the protocol 'tour' first")
+    strips = load_file(tours[0])
+    with GifWriter(path, rate) as gif:
+        for real, dream in zip(strips["real"], strips["dream"]):
+            gif.add(side_by_side({"real": real, "dream": dream}, strips))
 
 
 def side_by_side(frames: dict[str, np.ndarray | None], like: dict[str, np.ndarray]) -> np.ndarray:

@@ -95,6 +95,41 @@ class VideoWriter:
         return self._container
 
 
+class GifWriter:
+    """Write uint8 (H, W, 3) RGB frames as a looping GIF, for pages that show no video. The file appears whole, on `close`."""
+
+    def __init__(self, path: str | Path, rate: float):
+        self.path, self.rate = Path(path), rate
+        self._frames: list[np.ndarray] = []
+
+    def add(self, frame: np.ndarray) -> None:
+        self._frames.append(np.ascontiguousarray(frame[..., ::-1]))
+
+    def close(self) -> None:
+        import cv2
+
+        if not self._frames:
+            return
+        animation = cv2.Animation()
+        animation.frames = self._frames
+        animation.durations = [round(1000 / self.rate)] * len(self._frames)
+        with atomic_path(self.path) as temporary:
+            if not cv2.imwriteanimation(str(temporary), animation):
+                raise ZoetropeError(f"{self.path}: the installed OpenCV writes no GIF")
+
+    def __enter__(self) -> GifWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        if kind is None:
+            self.close()
+
+
+def writer(path: Path, rate: float) -> VideoWriter | GifWriter:
+    """The writer for a file's ending: .gif, or a video."""
+    return GifWriter(path, rate) if path.suffix.lower() == ".gif" else VideoWriter(path, rate)
+
+
 def read_video(path: str | Path) -> tuple[np.ndarray, float]:
     """All frames of a video as uint8 (T, H, W, 3) RGB, and its frames a second."""
     import av

@@ -37,6 +37,8 @@ class ProtocolConfig:
     """Frames scored once it is back."""
     return_away: int = 150
     """Frames without the home view that a return must have."""
+    actions: int = 64
+    """Frames of each rollout from which actions are read; later the dream's walls are no longer the recording's."""
     no_memory: int = 64
     """Frames of each rollout imagined once more without memory."""
     near: Nearness | None = None
@@ -75,7 +77,7 @@ def rollout(world: World, cases: Sequence[Case], config: ProtocolConfig, probe: 
         row = _compare(case, dream, truth, b, start, config, world)
         row |= _baselines(dream, bare, truth, b, case.episode.frames[start - 1], config)
         if probe is not None:
-            row |= _read_actions(probe, case.episode, dream.frames[b], start)
+            row |= _read_actions(probe, case.episode, dream.frames[b, : config.actions], start)
         rows.append(row)
         clips.append(_clip(dream, bare, truth, b))
     return rows, clips

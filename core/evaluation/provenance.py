@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -10,6 +9,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from core.hardware import cores
 
 PACKAGES = ("torch", "numpy", "opencv-python-headless", "vizdoom", "crafter", "minigrid")
 
@@ -22,11 +23,6 @@ def provenance() -> dict[str, Any]:
         "machine": {"system": platform.platform(), "cpu": _cpu(), "cores": cores()},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
-
-
-def cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def commit(folder: Path) -> str | None:

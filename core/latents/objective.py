@@ -22,6 +22,17 @@ class TokenizerLossConfig:
     """Share of training images whose depth is hidden from the encoder, so that colour alone also works."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlendLossConfig:
+    """What the blend is trained to do."""
+
+    absolute: float = 0.5
+    edges: float = 0.5
+    disparity: float = 2.0
+    adversarial: float = 0.05
+    """Weight of what the critic says of the frame where memory shows nothing."""
+
+
 def edge_error(a: Tensor, b: Tensor, scales: int = 3) -> Tensor:
     """Mean absolute difference of horizontal and vertical gradients of (N, c, H, W) at halving resolutions."""
     total = a.new_zeros(())

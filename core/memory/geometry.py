@@ -24,6 +24,14 @@ def to_camera(points: Tensor, pose: Tensor) -> Tensor:
     return (points - pose[..., None, :3, 3]) @ pose[..., :3, :3]
 
 
+def inverse(pose: Tensor) -> Tensor:
+    """World-to-camera matrices of rigid camera-to-world poses (..., 4, 4)."""
+    out = pose.clone()
+    out[..., :3, :3] = pose[..., :3, :3].transpose(-1, -2)
+    out[..., :3, 3:] = -(out[..., :3, :3] @ pose[..., :3, 3:])
+    return out
+
+
 def relative_motion(before: Tensor, after: Tensor) -> Tensor:
     """Motion between camera-to-world poses (..., 4, 4) as (..., 6): translation in the earlier camera, then rotation vector."""
     rotation = before[..., :3, :3].transpose(-1, -2) @ after[..., :3, :3]
@@ -57,7 +65,11 @@ def rotation_vector(rotation: Tensor) -> Tensor:
 
 def rotation_matrix(vector: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) (Rodrigues)."""
+    angle = vector.norm(dim=-1)[..., None, None]
     x, y, z = vector.unbind(-1)
     zero = torch.zeros_like(x)
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    return torch.linalg.matrix_exp(skew)
+    # sin(a) / a and (1 - cos(a)) / a^2, exact at a = 0 too: torch.sinc(x) is sin(pi x) / (pi x).
+    first = torch.sinc(angle / torch.pi)
+    second = torch.sinc(angle / (2 * torch.pi)).square() / 2
+    return torch.eye(3, dtype=vector.dtype, device=vector.device) + first * skew + second * (skew @ skew)

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.memory.geometry import pixel_rays, to_camera, to_world
+from core.memory.geometry import inverse, pixel_rays, to_camera, to_world
+from core.memory.obstacles import obstacle_points, scan_points
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,12 +71,13 @@ PROBE_STRIDE = 12
 """Every PROBE_STRIDE-th pixel of a keyframe, both ways, stands for it when overlap is estimated."""
 OVERLAP_GRID = (6, 8)
 """Cells of the new view in which coverage is counted."""
-SCAN_SECTORS = 32
-"""Directions in which the distance to the nearest remembered obstacle is reported."""
-MISS = 1.5
-"""Pixels by which a looked-up surface may miss the pixel it is meant for."""
-SCAN_COLUMNS = 32
-"""Obstacle points kept of a keyframe."""
+MISS = 3.0
+"""Pixels by which a looked-up surface may at first miss the pixel it is meant for."""
+WITNESSES, WITNESS_STRIDE, SEE_THROUGH = 16, 4, 0.15
+"""Real keyframes that an imagined one is checked against, on every so manieth pixel, and the relative depth by which something
+must stand nearer than what they saw there to be wrong."""
+CUBIC_REACH = 2
+"""Pixels on each side that a cubic look-up reads."""
 
 
 class SpatialMemory:
@@ -86,20 +88,25 @@ class SpatialMemory:
         self.rays = pixel_rays(self.intrinsics, height, width)
         self.pixels = self.intrinsics @ self.rays.T
         """Homogeneous pixel centres (3, P)."""
-        n, probes = config.capacity, len(self._probe(self.rays.view(height, width, 3)))
+        self.from_pixels = torch.linalg.inv(self.intrinsics)
+        n, probes = config.capacity, len(self._grid(self.rays.view(height, width, 3), PROBE_STRIDE))
         # One block a keyframe, taken up front; a block is replaced, never written to, so that forks can share it.
         self.pictures = [torch.full((4, height, width), 1e-9) for _ in range(n)]
         """Colour in [-1, 1] and inverse depth (0 where unknown) of each keyframe."""
         self.pose = torch.eye(4).repeat(n, 1, 1)
         self.probes = torch.zeros(n, probes, 3)
         self.probe_depth = torch.zeros(n, probes)
-        self.obstacles = torch.full((n, SCAN_COLUMNS, 3), float("inf"))
+        self.obstacles = torch.full((n, width, 2), float("inf"))
+        """World x and y of the nearest obstacle in every image column of each keyframe."""
         self.order = torch.full((n,), -1, dtype=torch.int64)
         """Frame number at which each keyframe was taken; -1 for an empty slot."""
         self.used = torch.zeros(n, dtype=torch.int64)
         """Frame number at which each keyframe was last recalled."""
 
-    INDEX = ("pose", "probes", "probe_depth", "obstacles", "order", "used")
+        self.real = torch.zeros(n, dtype=torch.bool)
+        """Whether each keyframe was seen, not imagined."""
+
+    INDEX = ("pose", "probes", "probe_depth", "obstacles", "order", "used", "real")
     """Names of the tensors that describe the keyframes."""
 
     def copy(self) -> SpatialMemory:
@@ -121,24 +128,28 @@ class SpatialMemory:
         """Keyframes held."""
         return int((self.order >= 0).sum())
 
-    def add(self, colour: Tensor, depth: Tensor, pose: Tensor, number: int) -> int:
+    def add(self, colour: Tensor, depth: Tensor, pose: Tensor, number: int, real: bool = True) -> int:
         """Remember a view: colour float (3, H, W) in [-1, 1], depth (H, W), 0 where unknown, and pose (4, 4).
 
-        Returns the slot that it took."""
+        Of an imagined view, what stands where real ones have seen nothing stand is not remembered. Returns the slot it took.
+        """
         empty = (self.order < 0).nonzero()
         slot = int(empty[0]) if len(empty) else int(torch.maximum(self.used, self.order).argmin())
         depth = torch.where((depth > 0) & (depth < self.config.far), depth, 0)
+        if not real:
+            depth = torch.where(self._contradicted(depth, pose), 0, depth)
         inverse = torch.where(depth > 0, 1 / depth.clamp(min=1e-6), 0)
         self.pictures[slot] = torch.cat([colour, inverse[None]])
         self.pose[slot] = pose
-        probe_depth = self._probe(depth[..., None])[:, 0]
-        rays = self._probe(self.rays.view(self.height, self.width, 3))
+        probe_depth = self._grid(depth[..., None], PROBE_STRIDE)[:, 0]
+        rays = self._grid(self.rays.view(self.height, self.width, 3), PROBE_STRIDE)
         self.probes[slot] = to_world(rays * probe_depth[:, None], pose)
         self.probe_depth[slot] = probe_depth
         low, high = self.config.obstacle
         if high > low:
-            self.obstacles[slot] = self._obstacle_points(depth, pose, low, high)
+            self.obstacles[slot] = obstacle_points(depth, self.rays, pose, (low, high))
         self.order[slot] = self.used[slot] = number
+        self.real[slot] = real
         return slot
 
     def render(self, pose: Tensor, number: int, before: int | None = None) -> Rendering:
@@ -153,30 +164,35 @@ class SpatialMemory:
     def scan(self, pose: Tensor, before: int | None = None) -> Tensor:
         """Horizontal distance to the nearest remembered obstacle in SCAN_SECTORS directions from the camera's own forward."""
         usable = self.order >= 0 if before is None else (self.order >= 0) & (self.order < before)
-        offsets = self.obstacles - pose[:3, 3]
-        ahead, right = offsets @ pose[:3, 2], offsets @ pose[:3, 0]
-        distance = torch.hypot(ahead, right)
-        distance = torch.where(usable[:, None] & torch.isfinite(distance), distance, 1e6)
-        turn = torch.nan_to_num(torch.atan2(right, ahead)) / (2 * torch.pi) * SCAN_SECTORS
-        sector = turn.round().long() % SCAN_SECTORS
-        return torch.full((SCAN_SECTORS,), 1e6).scatter_reduce(0, sector.flatten(), distance.flatten(), "amin")
+        points = self.obstacles[usable].view(-1, 2)
+        return scan_points(points, pose)
 
-    def _probe(self, image: Tensor) -> Tensor:
-        """Every PROBE_STRIDE-th pixel of (H, W, c), both ways -> (probes, c)."""
-        half = PROBE_STRIDE // 2
-        return image[half::PROBE_STRIDE, half::PROBE_STRIDE].reshape(-1, image.shape[-1])
+    def _contradicted(self, depth: Tensor, pose: Tensor) -> Tensor:
+        """bool (H, W): where depth (H, W) from `pose` puts a surface into space that a real keyframe has looked through."""
+        slots = self._witnesses(pose)
+        coarse = self._grid(depth[..., None], WITNESS_STRIDE)
+        points = to_world(self._grid(self.rays.view(self.height, self.width, 3), WITNESS_STRIDE) * coarse, pose)
+        pixels, z = self._project(to_camera(points.expand(len(slots), -1, -1), self.pose[slots]))
+        inside = (pixels >= 0).all(-1) & (pixels[..., 0] < self.width) & (pixels[..., 1] < self.height) & (z > self.config.near)
+        column, row = torch.where(inside[..., None], pixels, 0).long().unbind(-1)
+        inverse_depth = [self.pictures[slot][3].take(r * self.width + c) for slot, r, c in zip(slots, row, column)]
+        seen = torch.stack(inverse_depth) if slots else torch.zeros_like(z)
+        wrong = (inside & (seen > 0) & (z * seen < 1 - SEE_THROUGH)).any(0)
+        shape = depth[WITNESS_STRIDE // 2 :: WITNESS_STRIDE, WITNESS_STRIDE // 2 :: WITNESS_STRIDE].shape
+        small = (wrong & (coarse[:, 0] > 0)).view(1, 1, *shape).float()
+        return F.interpolate(small, size=depth.shape, mode="nearest")[0, 0] > 0
 
-    def _obstacle_points(self, depth: Tensor, pose: Tensor, low: float, high: float) -> Tensor:
-        """The nearest point of each of SCAN_COLUMNS image columns that stands between the two heights, world (columns, 3)."""
-        stride = self.width // SCAN_COLUMNS
-        columns = depth[:, stride // 2 :: stride]
-        rays = self.rays.view(self.height, self.width, 3)[:, stride // 2 :: stride]
-        world = to_world((rays * columns[..., None]).reshape(-1, 3), pose).view(self.height, SCAN_COLUMNS, 3)
-        standing = (world[..., 2] > low) & (world[..., 2] < high) & (columns > 0)
-        distance = torch.where(standing, columns, float("inf"))
-        nearest = distance.argmin(0)
-        points = world[nearest, torch.arange(SCAN_COLUMNS)]
-        return torch.where(torch.isfinite(distance.min(0).values)[:, None], points, float("inf"))
+    def _witnesses(self, pose: Tensor) -> list[int]:
+        """Slots of the real keyframes that share most of the view from `pose`."""
+        pixels, z = self._project(to_camera(self.probes.view(-1, 3), pose))
+        inside = (pixels >= 0).all(-1) & (pixels[:, 0] < self.width) & (pixels[:, 1] < self.height) & (z > self.config.near)
+        shared = inside.view(self.config.capacity, -1).float().mean(1) * (self.real & (self.order >= 0))
+        best = shared.topk(min(WITNESSES, self.config.capacity))
+        return [slot for slot, share in zip(best.indices.tolist(), best.values.tolist()) if share > 0]
+
+    def _grid(self, image: Tensor, stride: int) -> Tensor:
+        """Every `stride`-th pixel of (H, W, c), both ways -> (n, c)."""
+        return image[stride // 2 :: stride, stride // 2 :: stride].reshape(-1, image.shape[-1])
 
     def _project(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Camera points (..., 3) -> pixel coordinates (..., 2) and depth (...)."""
@@ -190,21 +206,19 @@ class SpatialMemory:
         """Greedy choice of the keyframes that together show most of the view."""
         pixels, z = self._project(to_camera(self.probes.view(-1, 3), pose))
         rows, columns = OVERLAP_GRID
-        column = (pixels[:, 0] * (columns / self.width)).long()
-        row = (pixels[:, 1] * (rows / self.height)).long()
         known = (self.probe_depth > 0) & usable[:, None]
-        inside = (pixels[:, 0] >= 0) & (pixels[:, 0] < self.width) & (pixels[:, 1] >= 0) & (pixels[:, 1] < self.height)
-        inside &= (z > self.config.near) & known.flatten()
-        if not bool(inside.any()):
+        inside = (pixels >= 0).all(-1) & (pixels[:, 0] < self.width) & (pixels[:, 1] < self.height)
+        seen = (inside & (z > self.config.near) & known.flatten()).nonzero()[:, 0]
+        if not len(seen):
             return []
-        cell = torch.where(inside, row * columns + column, 0)
-        nearest = torch.full((rows * columns,), float("inf"))
-        nearest.scatter_reduce_(0, cell, torch.where(inside, z, float("inf")), "amin")
-        visible = inside & (z <= nearest[cell] * 1.5)
+        pixels, z = pixels[seen], z[seen]
+        cell = (pixels[:, 1] * (rows / self.height)).long() * columns + (pixels[:, 0] * (columns / self.width)).long()
+        nearest = torch.full((rows * columns,), float("inf")).scatter_reduce_(0, cell, z, "amin")
+        visible = z <= nearest[cell] * 1.5
         # Seen from as near as now or nearer: full worth. From twice as far: half.
-        worth = (z / self.probe_depth.flatten().clamp(min=1e-6)).clamp(max=1.0) * visible
+        worth = (z / self.probe_depth.flatten()[seen]).clamp(max=1.0) * visible
         score = torch.zeros(self.config.capacity * rows * columns)
-        owner = torch.arange(self.config.capacity).repeat_interleave(self.probes.shape[1])
+        owner = seen // self.probes.shape[1]
         score.scatter_reduce_(0, owner * (rows * columns) + cell, worth, "amax")
         score = score.view(self.config.capacity, -1)
         chosen: list[int] = []
@@ -220,8 +234,8 @@ class SpatialMemory:
 
     def _between(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """Maps homogeneous pixels times depth of cameras `before` to those of cameras `after`: (K, 3, 3) and (K, 3, 1)."""
-        motion = torch.linalg.inv(after) @ before
-        turn = self.intrinsics @ motion[..., :3, :3] @ torch.linalg.inv(self.intrinsics)
+        motion = inverse(after) @ before
+        turn = self.intrinsics @ motion[..., :3, :3] @ self.from_pixels
         return turn, self.intrinsics @ motion[..., :3, 3:]
 
     def _warp(self, pose: Tensor, slots: list[int]) -> Rendering:
@@ -236,32 +250,28 @@ class SpatialMemory:
         known = torch.isfinite(front)
         depth = torch.where(known, front, 1.0).view(1, 1, -1)
         guess = _flatten((back @ self.pixels) * depth + back_shift)[0]
-        # One quasi-Newton step: the surface that the keyframe really has there, carried to the new view, misses the wanted
-        # pixel by a little; move the look-up by that much, scaled by the two distances.
-        z_source = 1 / self._sample(pictures[:, 3:], guess).clamp(min=1e-6)
+        # The surface that a keyframe really has there, carried to the new view, misses the wanted pixel by a little.
+        found = self._sample(pictures[:, 3:], guess)
+        z_source = 1 / found.clamp(min=1e-6)
         landed, z_landed = self._carry(guess, z_source, forth, forth_shift)
-        wanted = self.pixels[:2]
-        zoom = (z_landed / z_source).clamp(0.2, 5.0)
-        lookup = guess + ((wanted - landed) * zoom).clamp(-4, 4)
-        found = self._sample(pictures[:, 3:], lookup)
-        # Cubic look-up of colour: linear would lose a fifth of the picture's gradient energy every time it is remembered.
-        seen = self._sample(pictures[:, :3], lookup, "bicubic").clamp(-1, 1)
-        z_found = 1 / found.clamp(min=1e-6)
-        landed, z_landed = self._carry(lookup, z_found, forth, forth_shift)
-        u, v = lookup[:, :1], lookup[:, 1:]
+        miss = self.pixels[:2] - landed
+        u, v = guess[:, :1], guess[:, 1:]
         inside = (u >= 0) & (u <= w) & (v >= 0) & (v <= h) & (found > 1e-5)
         same = (z_landed - depth).abs() < self.config.tolerance * (depth + self.config.near)
-        near_enough = (wanted - landed).square().sum(1, keepdim=True) < MISS**2
+        near_enough = miss.square().sum(1, keepdim=True) < MISS**2
         visible = inside & same & near_enough & known.view(1, 1, -1)
-        ratio = (z_found / depth).clamp(1e-2, 1e2)
-        # The nearest look at a surface is the sharpest: eight times the weight for 1.3 times nearer, until nearer than needed.
-        weight = visible * torch.where(ratio > 1, 1 / ratio.square().square().square(), ratio.sqrt()).clamp(min=1e-6)
-        total = weight.sum(0, keepdim=True)
-        share = weight / total.clamp(min=1e-9)
-        valid = (total[0] > 0).view(1, h, w)
-        colour = (seen * share).sum(0).view(3, h, w)
-        refined = (z_landed * share).sum(0).view(1, h, w)
-        coarseness = (ratio.log() * share).sum(0).view(h, w)
+        ratio = (z_source / depth).clamp(1e-2, 1e2)
+        # The nearest look at a surface is the sharpest, until nearer than needed.
+        worth = visible * torch.where(ratio > 1, 1 / ratio, ratio.square()).clamp(min=1e-6)
+        best = _argmax(worth)
+        pick = lambda x: x.gather(0, best.expand(1, x.shape[1], -1))[0]  # noqa: E731
+        # One quasi-Newton step: move the look-up by the miss, scaled by the two distances.
+        zoom = pick(z_landed / z_source).clamp(0.2, 5.0)
+        lookup = pick(guess) + (pick(miss) * zoom).clamp(-4, 4)
+        valid = (pick(worth) > 0).view(1, h, w)
+        colour = self._colour(pictures[:, :3], lookup, best[0, 0]).view(3, h, w)
+        refined = pick(z_landed).view(1, h, w)
+        coarseness = pick(ratio).log().view(h, w)
         mask = valid.float()
         depth = torch.where(valid, refined, depth.view(1, h, w))
         filled = _extend(torch.cat([colour, 1 / depth.clamp(min=1e-3)]) * mask, mask[0])
@@ -295,6 +305,19 @@ class SpatialMemory:
         grid = (pixels * (2 / size) - 1).transpose(1, 2).view(len(images), self.height, self.width, 2)
         return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False).flatten(2)
 
+    def _colour(self, images: Tensor, pixels: Tensor, source: Tensor) -> Tensor:
+        """Look up images (K, 3, H, W) at pixels (2, P), each in the one image that `source` (P,) names -> (3, P).
+
+        Cubic: linear would lose a fifth of the picture's gradient energy every time it is remembered. The images lie side by
+        side in one, so that a pixel is looked up once.
+        """
+        k, _, h, w = images.shape
+        wide = w + 2 * CUBIC_REACH
+        atlas = F.pad(images, (CUBIC_REACH, CUBIC_REACH, 0, 0), mode="replicate").permute(1, 2, 0, 3).reshape(1, 3, h, k * wide)
+        u = pixels[0].clamp(0, w) + CUBIC_REACH + source * wide
+        grid = torch.stack([u * (2 / (k * wide)) - 1, pixels[1] * (2 / h) - 1], -1).view(1, self.height, self.width, 2)
+        return F.grid_sample(atlas, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(-1, 1)[0]
+
     def nothing(self) -> Rendering:
         """A rendering that shows nothing."""
         empty = torch.zeros(self.height, self.width)
@@ -305,6 +328,16 @@ def _flatten(scaled: Tensor) -> tuple[Tensor, Tensor]:
     """Homogeneous pixels times depth (K, 3, P) -> pixels (K, 2, P) and depth (K, 1, P)."""
     z = scaled[:, 2:]
     return scaled[:, :2] / z.clamp(min=1e-6), z
+
+
+def _argmax(x: Tensor) -> Tensor:
+    """Index (1, ...) of the greatest along the first, short, axis; many times faster than `argmax` there."""
+    best, index = x[:1], torch.zeros_like(x[:1], dtype=torch.int64)
+    for i in range(1, len(x)):
+        better = x[i : i + 1] > best
+        best = torch.where(better, x[i : i + 1], best)
+        index = torch.where(better, i, index)
+    return index
 
 
 def _slide(image: Tensor, radius: int, reduce: Callable[[Tensor, Tensor], Tensor], outside: float) -> Tensor:

@@ -113,10 +113,11 @@ class WorldModel(nn.Module):
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path) -> None:
-        """Write config and half-precision weights into `folder`, atomically."""
+        """Write config and weights into `folder`, atomically: half precision but for the motion head, whose errors add up."""
         import yaml
 
-        tensors = {n: t.detach().to(torch.float16).contiguous() for n, t in self.state_dict().items()}
+        precision = lambda name: torch.float32 if name.startswith("motion.") else torch.float16  # noqa: E731
+        tensors = {n: t.detach().to(precision(n)).contiguous() for n, t in self.state_dict().items()}
         write_text(folder / CONFIG, yaml.safe_dump(to_dict(self.config), sort_keys=False))
         with atomic_path(folder / WEIGHTS) as temporary:
             save_file(tensors, temporary)

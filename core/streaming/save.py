@@ -20,7 +20,7 @@ from core.streaming.session import Newest, Session
 if TYPE_CHECKING:
     from core.streaming.world import World
 
-FORMAT = "zoetrope-session-1"
+FORMAT = "zoetrope-session-2"
 _NEWEST = ("latents", "action", "started", "motion", "condition")
 
 

@@ -20,6 +20,7 @@ from core.diffusion.flow import BASE_STRIDE, euler
 from core.episodes.episode import Episode
 from core.errors import ZoetropeError
 from core.memory.geometry import move, relative_motion
+from core.memory.obstacles import CLEAR
 from core.memory.ring import KeyValueRing
 from core.memory.spatial import Rendering, SpatialMemory, Views
 
@@ -234,12 +235,12 @@ class Session:
             return None
         memory = self._spatial[0][0]
         slots = [i for i in range(memory.config.capacity) if memory.order[i] >= 0]
-        points = memory.obstacles[slots].reshape(-1, 3)
+        points = memory.obstacles[slots].reshape(-1, 2)
         points = points[torch.isfinite(points).all(-1)]
         return MemoryView(
             keyframes=np.array([_flat(memory.pose[i]) for i in slots]).reshape(-1, 3),
             recalled=[slots.index(s) for s in self._recalled if s in slots],
-            points=points[:, :2].numpy(),
+            points=points.numpy(),
             here=np.array(_flat(self._pose[0, 0])),
         )
 
@@ -366,13 +367,13 @@ class Session:
         if head.config.scan and self._spatial:
             scan = torch.stack([memory[0].scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
         elif head.config.scan:
-            scan = torch.full((len(self.seeds), head.config.scan), 1e6)
+            scan = torch.full((len(self.seeds), head.config.scan), CLEAR)
         latents = None if self.newest is None else self.newest.latents
         motion = head(action, self._action, self._motion, scan, latents)
         first = move(self._pose[:, 0], motion)
         if head.config.quantum:
             first[:, :3, 3] = (first[:, :3, 3] / head.config.quantum).round() * head.config.quantum
-        rigid = torch.linalg.inv(self._pose[:, :1]) @ self._pose
+        rigid = torch.linalg.inv(self._pose[:, :1]) @ self._pose  # exact: errors of a transpose would grow from step to step
         return first[:, None] @ rigid
 
     def _relative(self, pose: Tensor | None) -> Tensor:
@@ -415,7 +416,7 @@ class Session:
                 colour, far, valid, coarseness = (x[b, v] for x in rendering)
                 shown = Rendering(colour, far, valid, coarseness, ()).shown(config.coarse)
                 if shown < limit:
-                    memory.add(pixels[b, v, :3], depth[b, v], pose[b, v], self.number)
+                    memory.add(pixels[b, v, :3], depth[b, v], pose[b, v], self.number, real)
 
     def _noise(self, shape: torch.Size) -> Tensor:
         """Noise decided by each session's seed and the frame's number alone."""

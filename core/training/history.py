@@ -56,14 +56,12 @@ def _rollout(
     names = (
         "latents",
         "action",
-        "next_action",
         "started",
         "number",
         "reward",
         "ended",
         "motion",
         "condition",
-        "scan",
         *RENDERING,
     )
     real = prepared.read(index, names, start, length)

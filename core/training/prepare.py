@@ -6,7 +6,11 @@ meets at every step; large ones and none at all teach the model to fill holes an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +23,10 @@ from tqdm import tqdm
 from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.files import atomic_path
-from core.memory.geometry import relative_motion
-from core.memory.spatial import SCAN_SECTORS, SpatialMemory, Views
+from core.hardware import cores
+from core.memory.geometry import pixel_rays, relative_motion
+from core.memory.obstacles import obstacle_points, scan_points
+from core.memory.spatial import SpatialMemory, Views
 from core.streaming.model import WorldModel
 
 
@@ -76,19 +82,90 @@ class PreparedStore:
 RENDERING = ("colour", "depth", "valid", "coarseness")
 
 
-@torch.inference_mode()
+EPISODES_A_PROCESS = 8
+"""Fewer episodes than this are not worth starting a process for."""
+
+
 def prepare(
     model: WorldModel, store: EpisodeStore, config: PrepareConfig, folder: Path, progress: bool = True
 ) -> PreparedStore:
-    """Prepare what `folder` does not hold yet."""
-    prepared = PreparedStore(folder)
+    """Prepare windows to train the world model on: what `folder` does not hold yet of `config.episodes`."""
     indices = store.indices()
     picked = [indices[i] for i in np.unique(np.linspace(0, len(indices) - 1, min(config.episodes, len(indices))).astype(int))]
-    missing = [i for i in picked if not prepared.path(i).exists()]
-    for index in tqdm(missing, desc="prepare", unit="episode", disable=not progress or not missing):
-        rng = np.random.default_rng((config.seed, index))
-        prepared.write(index, prepare_episode(model, store.read(index), config, rng))
+    return _fill(folder, picked, partial(_prepare_one, model, store, config), "prepare", progress)
+
+
+def prepare_walks(model: WorldModel, store: EpisodeStore, folder: Path, progress: bool = True) -> PreparedStore:
+    """Prepare what the motion head learns from, of every episode: actions, motions, and what surrounds the camera."""
+    return _fill(folder, store.indices(), partial(_walk_one, model, store), "prepare walks", progress)
+
+
+def _prepare_one(model: WorldModel, store: EpisodeStore, config: PrepareConfig, index: int) -> dict[str, Tensor]:
+    return prepare_episode(model, store.read(index), config, np.random.default_rng((config.seed, index)))
+
+
+def _walk_one(model: WorldModel, store: EpisodeStore, index: int) -> dict[str, Tensor]:
+    return prepare_walk(model, store.read(index))
+
+
+Work = Callable[[int], dict[str, Tensor]]
+
+
+def _fill(folder: Path, indices: list[int], work: Work, what: str, progress: bool) -> PreparedStore:
+    """Write the episodes that `folder` lacks, over all cores when there are many."""
+    prepared = PreparedStore(folder)
+    missing = [i for i in indices if not prepared.path(i).exists()]
+    processes = min(cores(), len(missing) // EPISODES_A_PROCESS)
+    with tqdm(total=len(missing), desc=what, unit="episode", disable=not progress or not missing) as bar:
+        if processes <= 1:
+            for index in missing:
+                with torch.inference_mode():
+                    prepared.write(index, work(index))
+                bar.update()
+            return prepared
+        with ProcessPoolExecutor(processes, get_context("spawn"), _begin, (work, prepared)) as pool:
+            for done in as_completed([pool.submit(_write_one, index) for index in missing]):
+                done.result()
+                bar.update()
     return prepared
+
+
+_duty: tuple[Work, PreparedStore]
+
+
+def _begin(work: Work, prepared: PreparedStore) -> None:
+    global _duty  # the model travels to each process once
+    torch.set_num_threads(1)
+    _duty = (work, prepared)
+
+
+@torch.inference_mode()
+def _write_one(index: int) -> None:
+    work, prepared = _duty
+    prepared.write(index, work(index))
+
+
+def prepare_walk(model: WorldModel, episode: Episode) -> dict[str, Tensor]:
+    """The camera's walk through an episode, as tensors with a leading time axis; the first camera stands for the rig."""
+    assert episode.pose is not None and model.motion is not None
+    pose = torch.from_numpy(episode.pose[:, 0])
+    out = {"next_action": torch.from_numpy(episode.action), "motion": _motions(pose)}
+    depth = None if episode.depth is None else torch.from_numpy(episode.depth.astype(np.float32))
+    if model.motion.config.look:
+        out["latents"] = _encode(model, torch.from_numpy(episode.frames), depth).half()
+    if model.motion.config.scan:
+        assert model.config.spatial is not None and depth is not None and episode.intrinsics is not None
+        height, width = episode.frames.shape[2:4]
+        rays = pixel_rays(torch.from_numpy(episode.intrinsics[0]).float(), height, width)
+        heights = model.config.spatial.obstacle
+        points = torch.stack([obstacle_points(depth[t, 0], rays, pose[t], heights) for t in range(len(pose))])
+        out["scan"] = torch.stack([scan_points(points[: t + 1].view(-1, 2), pose[t]) for t in range(len(pose))])
+    return out
+
+
+def _motions(pose: Tensor) -> Tensor:
+    """Motions (T, 6) that led to poses (T, 4, 4); zero for the first."""
+    return torch.cat([torch.zeros(1, 6), relative_motion(pose[:-1], pose[1:])])
 
 
 def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, rng: np.random.Generator) -> dict[str, Tensor]:
@@ -100,7 +177,6 @@ def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, 
     out = {
         "latents": _encode(model, frames, depth).half(),
         "action": torch.cat([torch.zeros_like(action[:1]), action[:-1]]),  # the action that led to each frame
-        "next_action": action,
         "started": torch.arange(length) > 0,
         "number": torch.arange(length),
     }
@@ -109,14 +185,12 @@ def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, 
     if episode.terminated is not None:
         out["ended"] = torch.cat([torch.zeros(1, dtype=torch.bool), torch.from_numpy(episode.terminated[:-1])])
     if model.config.motion is not None and episode.pose is not None:
-        pose = torch.from_numpy(episode.pose)
-        out["motion"] = torch.cat([torch.zeros(1, 6), relative_motion(pose[:-1, 0], pose[1:, 0])])
+        out["motion"] = _motions(torch.from_numpy(episode.pose[:, 0]))
     if model.config.spatial is not None and episode.pose is not None and depth is not None:
         assert episode.intrinsics is not None
         views = [_remember(model, episode, v, config, rng) for v in range(cameras)]
         for name in (*RENDERING, "condition"):
             out[name] = torch.stack([view[name] for view in views], 1)
-        out["scan"] = views[0]["scan"]
     return out
 
 
@@ -133,8 +207,6 @@ def _remember(
     model: WorldModel, episode: Episode, camera: int, config: PrepareConfig, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """What memory shows of every frame of one camera."""
-    from dataclasses import replace
-
     assert model.config.spatial is not None and episode.intrinsics is not None
     assert episode.pose is not None and episode.depth is not None
     length = len(episode)
@@ -145,17 +217,16 @@ def _remember(
     depth = torch.from_numpy(episode.depth[:, camera].astype(np.float32))
     pose = torch.from_numpy(episode.pose[:, camera])
     gaps = rng.choice([g.frames for g in config.gaps], size=length, p=[g.share for g in config.gaps])
-    shown, scans = [], []
+    shown = []
     for t in range(length):
         gap = int(gaps[t])
         shown.append(memory.nothing() if gap == 0 else memory.render(pose[t], t, before=t - gap + 1))
         memory.add(colour[t], depth[t], pose[t], t)
-        scans.append(memory.scan(pose[t]) if bank.obstacle[1] > bank.obstacle[0] else torch.full((SCAN_SECTORS,), 1e6))
     stacked = {name: torch.stack([getattr(s, name) for s in shown]) for name in RENDERING}
     parts = [
         model.encode_rendering(*(stacked[n][start : start + 32] for n in RENDERING)).half() for start in range(0, length, 32)
     ]
-    return pack_rendering(stacked) | {"condition": torch.cat(parts), "scan": torch.stack(scans)}
+    return pack_rendering(stacked) | {"condition": torch.cat(parts)}
 
 
 def pack_rendering(stacked: dict[str, Tensor]) -> dict[str, Tensor]:

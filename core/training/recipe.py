@@ -13,12 +13,12 @@ from core.diffusion.flow import FlowConfig
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.files import write_text
-from core.latents.objective import TokenizerLossConfig
+from core.latents.objective import BlendLossConfig, TokenizerLossConfig
 from core.streaming.model import WorldConfig, WorldModel
 from core.streaming.world import World
 from core.training.heap import keep_freed_memory
 from core.training.history import HistoryConfig, roll_out
-from core.training.prepare import PrepareConfig, prepare
+from core.training.prepare import PrepareConfig, prepare, prepare_walks
 from core.training.stages import train_blend, train_dynamics, train_motion, train_tokenizer
 from core.training.trainer import TrainConfig, Trainer
 
@@ -39,6 +39,7 @@ class RecipeConfig:
     refine: TrainConfig | None = None
     """Further dynamics training on real and self-generated history; needs `history`."""
     blend: TrainConfig | None = None
+    blend_loss: BlendLossConfig = field(default_factory=BlendLossConfig)
 
     def __post_init__(self) -> None:
         if (self.history is None) != (self.refine is None):
@@ -65,17 +66,17 @@ def train(
     model.tokenizer.requires_grad_(False)
     prepared = prepare(model, store, recipe.prepare, folder / "prepared", progress)
     if model.motion is not None and recipe.motion is not None:
-        done("motion", train_motion(model, prepared, recipe.motion, folder / "motion", progress))
+        walks = prepare_walks(model, store, folder / "walks", progress)
+        done("motion", train_motion(model, walks, recipe.motion, folder / "motion", progress))
     done(
         "dynamics",
         train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress),
     )
     stores = [prepared]
-    near = world.tokenizer.near
 
     def blend(name: str) -> None:
         if model.blend is not None and recipe.blend is not None:
-            done(name, train_blend(model, stores, store, near, recipe.blend, folder / name, progress))
+            done(name, train_blend(model, stores, store, recipe.blend_loss, recipe.blend, folder / name, progress))
 
     blend("blend")
     model.save(out)

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
+from core.backbone.attention import Layout
+from core.backbone.motion import NEARBY
 from core.backbone.transformer import Inputs
 from core.diffusion.flow import BASE_STRIDE, FlowConfig, flow_loss
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.latents.autoencoder import Tokenizer
-from core.latents.objective import TokenizerLossConfig, edge_error, tokenizer_loss
+from core.latents.critic import Critic
+from core.latents.objective import BlendLossConfig, TokenizerLossConfig, edge_error, tokenizer_loss
 from core.streaming.model import WorldModel
 from core.training.prepare import RENDERING, PreparedStore, unpack_rendering
 from core.training.trainer import CHECKPOINT, TrainConfig, Trainer
@@ -75,28 +79,26 @@ def train_tokenizer(
     return trainer
 
 
-def train_motion(
-    model: WorldModel, prepared: PreparedStore, config: TrainConfig, folder: Path, progress: bool = True
-) -> Trainer:
-    """Learn where actions take the camera, from all prepared frames at once (they are a few numbers each)."""
+def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, folder: Path, progress: bool = True) -> Trainer:
+    """Learn where actions take the camera, from all walks at once (they are a few numbers a frame)."""
     head = model.motion
     assert head is not None
-    names = ("action", "next_action", "motion", "scan") + (("latents",) if head.config.look else ())
+    names = ("next_action", "motion", *(("scan",) if head.config.scan else ()), *(("latents",) if head.config.look else ()))
     rows: dict[str, list[Tensor]] = {}
-    for index in prepared.indices():
-        read = prepared.read(index, names)
-        now = slice(1, -1)
-        rows.setdefault("action", []).append(read["next_action"][now])
-        rows.setdefault("previous_action", []).append(read["action"][now])
-        rows.setdefault("previous", []).append(read["motion"][now])
+    for index in walks.indices():
+        read = walks.read(index, names)
+        rows.setdefault("action", []).append(read["next_action"][1:-1])
+        rows.setdefault("previous_action", []).append(read["next_action"][:-2])
+        rows.setdefault("previous", []).append(read["motion"][1:-1])
         rows.setdefault("target", []).append(read["motion"][2:])
-        if head.config.scan:
-            rows.setdefault("scan", []).append(read["scan"][now])
-        if head.config.look:
-            rows.setdefault("latents", []).append(read["latents"][now].float())
+        for name in names[2:]:
+            rows.setdefault(name, []).append(read[name][1:-1].float())
     data = {n: torch.cat(parts) for n, parts in rows.items()}
-    typical = data["target"].std(0)
-    head.scale.copy_(torch.where(typical > 1e-3, typical, 1.0))
+    head.fit_free(data["action"], data["previous_action"], data["previous"], data["target"])
+    head.free.requires_grad_(False)
+    if head.config.scan:  # the rest is about what stands near
+        near = data["scan"].amin(1) < NEARBY * head.config.scan_reach
+        data = {n: x[near] for n, x in data.items()}
 
     def batch(step: int) -> dict[str, Tensor]:
         picked = torch.from_numpy(np.random.default_rng((config.seed, step)).integers(len(data["target"]), size=config.batch))
@@ -105,7 +107,7 @@ def train_motion(
     def loss(b: dict[str, Tensor], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         predicted = head(b["action"], b["previous_action"], b["previous"], b.get("scan"), b.get("latents"))
         error = (predicted - b["target"]) / head.scale
-        return torch.nn.functional.smooth_l1_loss(error, torch.zeros_like(error), beta=0.02), {
+        return F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.02), {
             "shift": float(error.detach().mul(head.scale)[:, :3].norm(dim=-1).mean())
         }
 
@@ -199,20 +201,24 @@ def train_dynamics(
 
 BLEND_WINDOW = 5
 """Frames that the backbone sees when its guesses are made for the blend to learn on; the last one is guessed."""
+HOLE_MARGIN = 9
+"""Pixels around a hole that the critic looks at too: the seam must not show."""
 
 
 def train_blend(
     model: WorldModel,
     stores: list[PreparedStore],
     frames: EpisodeStore,
-    near: float,
+    weights: BlendLossConfig,
     config: TrainConfig,
     folder: Path,
     progress: bool = True,
 ) -> Trainer:
-    """Learn which remembered pixels to trust, on the backbone's own one-step guesses."""
+    """Learn which remembered pixels to trust and how imagined ones should look, on the backbone's own one-step guesses."""
     blend = model.blend
     assert blend is not None
+    near = model.config.tokenizer.near
+    critic = Critic(channels=3 + 3 + 1)
     sampler = WindowSampler(stores, BLEND_WINDOW, config.seed)
     layout = model.backbone.layout(torch.arange(BLEND_WINDOW))
 
@@ -224,34 +230,53 @@ def train_blend(
 
     def loss(b: tuple[dict[str, Tensor], Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
         read, seen, depth = b
-        inputs = window_inputs(model, read)
+        colour, far, valid, coarseness = unpack_rendering({n: read[n][:, -1].flatten(0, 1) for n in RENDERING})
+        disparity, valid = (near / far.clamp(min=1e-3)).clamp(0, 1)[:, None], valid[:, None]
         with torch.no_grad():
-            latents = read["past"].float().clone()
-            latents[:, -1] = torch.randn(latents[:, -1].shape, generator=generator)
-            signal = torch.ones(latents.shape[:2])
-            signal[:, -1] = 0
-            stride = torch.full(latents.shape[:2], BASE_STRIDE)
-            stride[:, -1] = 1
-            guess = model.backbone(replace(inputs, latents=latents, signal=signal, stride=stride), layout).clean[:, -1]
-        rendering = unpack_rendering({n: read[n][:, -1].flatten(0, 1) for n in RENDERING})
-        with torch.no_grad():
+            guess = one_step_guess(model, read, layout, generator)
             decoded = model.tokenizer.decode_pixels(guess.flatten(0, 1))[:, 0]
             target, _ = model.tokenizer.pack(seen.flatten(0, 1), depth.flatten(0, 1))
-        colour, far, valid, coarseness = rendering
-        disparity = (near / far.clamp(min=1e-3)).clamp(0, 1)
-        shown = blend(decoded, colour, disparity[:, None], valid[:, None], coarseness[:, None])
+        shown = blend(decoded, colour, disparity, valid, coarseness[:, None])
         squared = (shown[:, :3] - target[:, :3]).square().mean()
         difference = (shown - target).abs()
         value = (
             squared
-            + 0.5 * difference[:, :3].mean()
-            + 0.5 * edge_error(shown[:, :3], target[:, :3], 2)
-            + 2 * difference[:, 3].mean()
+            + weights.absolute * difference[:, :3].mean()
+            + weights.edges * edge_error(shown[:, :3], target[:, :3], 2)
+            + weights.disparity * difference[:, 3].mean()
         )
-        alone = (decoded[:, :3] - target[:, :3]).square().mean()
+        hole = F.max_pool2d(1 - valid, 2 * HOLE_MARGIN + 1, 1, HOLE_MARGIN)
+        beside = torch.cat([colour * valid, valid], 1)
+        wanted, own = critic.losses(shown[:, :3], target[:, :3], beside, hole)
         db = lambda x: float(10 * torch.log10(4 / x.detach()))  # noqa: E731
-        return value, {"psnr": db(squared), "decoded": db(alone), "rendered": db((colour - target[:, :3]).square().mean())}
+        figures = {
+            "psnr": db(squared),
+            "decoded": db((decoded[:, :3] - target[:, :3]).square().mean()),
+            "rendered": db((colour - target[:, :3]).square().mean()),
+            "critic": float(own.detach()),
+            "energy": _energy_share(shown[:, :3], target[:, :3], hole),
+        }
+        return value + weights.adversarial * wanted + own, figures
 
-    trainer = Trainer(blend, loss, batch, config, folder)
+    trainer = Trainer(nn.ModuleDict({"blend": blend, "critic": critic}), loss, batch, config, folder)
     trainer.run("blend", progress=progress)
     return trainer
+
+
+def one_step_guess(model: WorldModel, read: dict[str, Tensor], layout: Layout, generator: torch.Generator) -> Tensor:
+    """The last frame of prepared windows, imagined in one step from the frames before: latents (B, V, C, h, w)."""
+    latents = read["past"].float().clone()
+    latents[:, -1] = torch.randn(latents[:, -1].shape, generator=generator)
+    signal = torch.ones(latents.shape[:2])
+    signal[:, -1] = 0
+    stride = torch.full(latents.shape[:2], BASE_STRIDE)
+    stride[:, -1] = 1
+    return model.backbone(replace(window_inputs(model, read), latents=latents, signal=signal, stride=stride), layout).clean[
+        :, -1
+    ]
+
+
+def _energy_share(shown: Tensor, target: Tensor, where: Tensor) -> float:
+    """Gradient energy of one picture over another's, where a mask (N, 1, H, W) says."""
+    energy = lambda x: float((x.detach().diff(dim=-1).square() * where[..., 1:]).sum())  # noqa: E731
+    return energy(shown) / max(energy(target), 1e-9)

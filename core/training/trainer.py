@@ -39,6 +39,8 @@ class TrainConfig:
     decay: float = 0.4
     """Share of the steps, at the end, over which the learning rate falls to zero."""
     weight_decay: float = 0.01
+    momentum: float = 0.9
+    """Decay of the gradient's running mean; a lower one keeps adversarial training stable."""
     clip: float = 1.0
     average: float = 0.995
     """Decay of the averaged weights that are kept at the end."""
@@ -61,7 +63,7 @@ class Trainer:
         vectors = [p for p in self.parameters.values() if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(
-            [g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.99), fused=True
+            [g for g in groups if g["params"]], lr=config.learning_rate, betas=(config.momentum, 0.99), fused=True
         )
         self.step = 0
         self.seconds = 0.0

@@ -10,6 +10,7 @@ from worlds import CONTEXT, episode, model, world, world_config
 from core.backbone.transformer import Inputs
 from core.errors import ZoetropeError
 from core.memory.ring import KeyValueRing
+from core.streaming.save import FORMAT
 from core.streaming.world import World
 
 
@@ -211,7 +212,7 @@ def test_saved_sessions_are_checked(tmp_path):
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ZoetropeError, match="damaged"):
         World.resume(path, w)
-    path.write_bytes(whole.replace(b"zoetrope-session-1", b"zoetrope-session-9"))
+    path.write_bytes(whole.replace(FORMAT.encode(), FORMAT.encode()[:-1] + b"9"))
     with pytest.raises(ZoetropeError, match="version"):
         World.resume(path, w)
     path.write_bytes(whole)

@@ -14,6 +14,7 @@ from core.diffusion.flow import euler
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.latents.autoencoder import Tokenizer, TokenizerConfig
+from core.latents.critic import Critic
 from core.streaming.world import World
 from core.training.history import HistoryConfig
 from core.training.prepare import PrepareConfig
@@ -115,6 +116,19 @@ def test_the_whole_recipe_runs_and_resumes(kind, tmp_path):
         assert torch.equal(a, b)
     session = World.load(tmp_path / "out").open(episode(config).window(0, 4))
     assert session.step(0 if kind else np.zeros(3, np.float32)).frame.shape == (1, 32, 64, 3)
+
+
+def test_the_critic_and_who_it_criticizes_learn_apart():
+    torch.manual_seed(0)
+    critic = Critic(channels=7, width=4)
+    fake, real, beside = torch.randn(2, 3, 32, 32, requires_grad=True), torch.randn(2, 3, 32, 32), torch.randn(2, 4, 32, 32)
+    wanted, own = critic.losses(fake, real, beside, torch.ones(2, 1, 32, 32))
+    wanted.backward(retain_graph=True)
+    assert fake.grad is not None and fake.grad.abs().sum() > 0
+    assert all(p.grad is None for p in critic.parameters())
+    fake.grad = None
+    own.backward()
+    assert fake.grad is None and all(p.grad is not None for p in critic.parameters())
 
 
 def test_importance_is_positive_and_averages_one():

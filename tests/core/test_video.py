@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from core.episodes.video import VideoWriter, read_video
+from core.episodes.video import GifWriter, VideoWriter, read_video, writer
 from core.errors import ZoetropeError
 
 
@@ -29,6 +29,14 @@ def test_an_error_or_no_frame_leaves_no_file(tmp_path):
     with VideoWriter(tmp_path / "b.mp4", 25):
         pass
     assert not list(tmp_path.iterdir())
+
+
+def test_the_ending_decides_the_format(tmp_path):
+    with writer(tmp_path / "a.gif", 10) as gif:
+        for frame in colours(3, 16, 24):
+            gif.add(frame)
+    assert isinstance(gif, GifWriter) and (tmp_path / "a.gif").read_bytes()[:4] == b"GIF8"
+    assert isinstance(writer(tmp_path / "a.mp4", 10), VideoWriter)
 
 
 def test_bad_files_are_named(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from core.episodes.store import EpisodeStore
+from core.errors import ZoetropeError
 from games.record import RecordConfig, SplitConfig, record, record_episode
 from games.source import SPLITS, Observation, Source, level_number
 
@@ -88,6 +89,16 @@ def test_resumes_only_what_is_missing_and_survives_a_kill(tmp_path):
     assert contents(tmp_path) == before  # the same whatever the number of processes
     assert store.path(1).stat().st_mtime_ns == kept
     assert record(Counter, make_policy, config(), "train", tmp_path, processes=1) == 0
+
+
+def test_a_recording_may_grow_but_not_change(tmp_path):
+    record(Counter, make_policy, config(levels=1), "train", tmp_path, processes=1)
+    before = contents(tmp_path)
+    assert record(Counter, make_policy, config(levels=2), "train", tmp_path, processes=1) == 2
+    assert {i: contents(tmp_path)[i] for i in before} == before
+    for other in (config(levels=1), config(levels=3, frames=7)):
+        with pytest.raises(ZoetropeError, match="another plan"):
+            record(Counter, make_policy, other, "train", tmp_path, processes=1)
 
 
 def test_unknown_split_folder_records_its_own_levels(tmp_path):
