@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.utils.parametrizations import spectral_norm
 
-
 SCORE_STRIDE = 8
 """Pixels from one score to the next."""
 
