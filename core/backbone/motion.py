@@ -22,8 +22,8 @@ from core.memory.obstacles import CLEAR
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotionConfig:
     hidden: int = 192
-    scan: int = 0
-    """Directions of the obstacle scan; 0 leaves it out."""
+    scan: bool = False
+    """Whether the distances to remembered obstacles all around are felt."""
     scan_reach: float = 16.0
     """Distance over which an obstacle's influence fades, in the source's unit."""
     look: bool = False
@@ -34,8 +34,6 @@ class MotionConfig:
     def __post_init__(self) -> None:
         if not self.scan and not self.look:
             raise ZoetropeError("motion: needs scan, look or both, to know what is in the way")
-        if self.scan % SECTORS:
-            raise ZoetropeError(f"motion: scan must be a multiple of {SECTORS}, not {self.scan}")
 
 
 LOOK_FEATURES = 64

@@ -113,9 +113,12 @@ class GifWriter:
         animation = cv2.Animation()
         animation.frames = self._frames
         animation.durations = [round(1000 / self.rate)] * len(self._frames)
-        with atomic_path(self.path) as temporary:
-            if not cv2.imwriteanimation(str(temporary), animation):
-                raise ZoetropeError(f"{self.path}: the installed OpenCV writes no GIF")
+        try:
+            with atomic_path(self.path) as temporary:
+                if not cv2.imwriteanimation(str(temporary), animation):
+                    raise ZoetropeError(f"{self.path}: the installed OpenCV writes no GIF")
+        except OSError as error:
+            raise ZoetropeError(f"{self.path}: cannot be written ({error.strerror})") from None
 
     def __enter__(self) -> GifWriter:
         return self

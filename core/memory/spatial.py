@@ -299,11 +299,11 @@ class SpatialMemory:
         """Pixels (K, 2, P) at depth z (K, 1, P) of one set of cameras, as pixels and depth of another."""
         return _flatten(torch.baddbmm(turn[:, :, 2:], turn[:, :, :2], pixels) * z + shift)
 
-    def _sample(self, images: Tensor, pixels: Tensor, mode: str = "bilinear") -> Tensor:
-        """Look up images (K, c, H, W) at pixels (K, 2, P) -> (K, c, P)."""
+    def _sample(self, images: Tensor, pixels: Tensor) -> Tensor:
+        """Bilinear look-up: images (K, c, H, W) at pixels (K, 2, P) -> (K, c, P)."""
         size = torch.tensor([self.width, self.height]).view(2, 1)
         grid = (pixels * (2 / size) - 1).transpose(1, 2).view(len(images), self.height, self.width, 2)
-        return F.grid_sample(images, grid, mode=mode, padding_mode="border", align_corners=False).flatten(2)
+        return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).flatten(2)
 
     def _colour(self, images: Tensor, pixels: Tensor, source: Tensor) -> Tensor:
         """Look up images (K, 3, H, W) at pixels (2, P), each in the one image that `source` (P,) names -> (3, P).

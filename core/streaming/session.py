@@ -20,7 +20,7 @@ from core.diffusion.flow import BASE_STRIDE, euler
 from core.episodes.episode import Episode
 from core.errors import ZoetropeError
 from core.memory.geometry import move, relative_motion
-from core.memory.obstacles import CLEAR
+from core.memory.obstacles import CLEAR, SCAN_SECTORS
 from core.memory.ring import KeyValueRing
 from core.memory.spatial import Rendering, SpatialMemory, Views
 
@@ -367,7 +367,7 @@ class Session:
         if head.config.scan and self._spatial:
             scan = torch.stack([memory[0].scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
         elif head.config.scan:
-            scan = torch.full((len(self.seeds), head.config.scan), CLEAR)
+            scan = torch.full((len(self.seeds), SCAN_SECTORS), CLEAR)
         latents = None if self.newest is None else self.newest.latents
         motion = head(action, self._action, self._motion, scan, latents)
         first = move(self._pose[:, 0], motion)

@@ -107,7 +107,7 @@ def test_free_motion_is_fitted_exactly_though_some_samples_hit_walls():
     target[:, 4] = 0.1 * action[:, 1]
     exact = target.clone()
     target[::5, :3] = 0.0
-    head = MotionHead(MotionConfig(hidden=8, scan=SCAN_SECTORS), ActionConfig(kind="continuous", size=2), 4)
+    head = MotionHead(MotionConfig(hidden=8, scan=True), ActionConfig(kind="continuous", size=2), 4)
     head.fit_free(action, before, last, target)
     with torch.no_grad():
         found = head(action, before, last, torch.full((n, SCAN_SECTORS), CLEAR), None)

@@ -10,7 +10,6 @@ from core.backbone.transformer import ActionConfig, BackboneConfig
 from core.episodes.episode import Episode
 from core.latents.autoencoder import TokenizerConfig
 from core.memory.context import ContextConfig, PackedLevel
-from core.memory.obstacles import SCAN_SECTORS
 from core.memory.spatial import SpatialConfig
 from core.streaming.model import WorldConfig, WorldModel
 from core.streaming.world import World
@@ -37,7 +36,7 @@ def world_config(cameras: int = 1, spatial: bool = True, discrete: bool = False)
         ),
         backbone=BackboneConfig(width=48, layers=2, heads=2, expansion=2, context=CONTEXT),
         action=ActionConfig(kind="discrete" if discrete else "continuous", size=3),
-        motion=MotionConfig(hidden=16, scan=SCAN_SECTORS if spatial else 0, look=not spatial),
+        motion=MotionConfig(hidden=16, scan=spatial, look=not spatial),
         spatial=SpatialConfig(capacity=12, near=0.1, obstacle=(-1.0, 1.0)) if spatial else None,
     )
 
