@@ -69,31 +69,32 @@ class DenseAttention(nn.Module):
         self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
         self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
 
-    def forward(
-        self, x: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None = None, settled: int = 0
-    ) -> tuple[Tensor, KeyValues]:
-        """x (B, T, n, d) -> (B, T - settled, n, d), and this call's keys and values for a cache to keep.
+    def forward(self, x: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, KeyValues]:
+        """x (B, T, n, d) -> (B, T, n, d), and this call's keys and values for a cache to keep.
 
-        `cached` holds the layout's picked keys, turned, and values (B, H, K, e). The first `settled` frames only are seen.
+        `cached` holds the layout's picked keys, turned, and values (B, H, K, e).
         """
         frames, n = x.shape[1:3]
-        parts = self.project(x).flatten(1, 2).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, B, H, T n, e)
-        gain = torch.stack([self.query_norm.weight, self.key_norm.weight])[:, None, None, None]
-        normed = F.rms_norm(parts[:2], gain.shape[-1:], eps=1e-6) * gain
+        normed, value = self._heads(x)
         queries, turned = rotate(normed, layout.rotation).unbind(0)
-        fresh = KeyValues(normed[1].unflatten(2, (frames, n)), parts[2].unflatten(2, (frames, n)))
-        keys, values = [turned], [parts[2]]
+        fresh = KeyValues(normed[1].unflatten(2, (frames, n)), value.unflatten(2, (frames, n)))
+        keys, values = [turned], [value]
         for part in layout.packed:
             keys.append(rotate(part.pool(fresh.keys, layout.grid), part.rotation))
             values.append(part.pool(fresh.values, layout.grid))
         if cached is not None:
             keys.append(cached[0])
             values.append(cached[1])
-        first = settled * n
-        mixed = F.scaled_dot_product_attention(
-            queries[:, :, first:],
-            torch.cat(keys, 2),
-            torch.cat(values, 2),
-            attn_mask=None if layout.bias is None else layout.bias[first:],
-        )
+        mixed = F.scaled_dot_product_attention(queries, torch.cat(keys, 2), torch.cat(values, 2), attn_mask=layout.bias)
         return self.out(mixed.transpose(1, 2).flatten(2).unflatten(1, (-1, n))), fresh
+
+    def remember(self, x: Tensor) -> KeyValues:
+        """Keys and values of x (B, T, n, d), and nothing else."""
+        normed, value = self._heads(x)
+        return KeyValues(normed[1].unflatten(2, x.shape[1:3]), value.unflatten(2, x.shape[1:3]))
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, T, n, d) -> normalized queries and keys (2, B, H, T n, e), and values (B, H, T n, e)."""
+        parts = self.project(x).flatten(1, 2).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        gain = torch.stack([self.query_norm.weight, self.key_norm.weight])[:, None, None, None]
+        return F.rms_norm(parts[:2], gain.shape[-1:], eps=1e-6) * gain, parts[2]

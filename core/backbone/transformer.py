@@ -95,13 +95,17 @@ class Inputs:
 @dataclass(frozen=True, slots=True)
 class Outputs:
     clean: Tensor
-    """(B, T, V, C, h, w) the predicted clean latents, of all frames but the settled ones."""
+    """(B, T, V, C, h, w) the predicted clean latents."""
     reward: Tensor
     """(B, T)."""
     ended: Tensor
     """(B, T) logit of termination."""
     cache: tuple[KeyValues, ...]
     """Keys and values of all frames, layer by layer."""
+
+
+Cached = tuple[tuple[Tensor, Tensor], ...]
+"""Turned keys and values (B, H, K, e) of each layer."""
 
 
 class Block(nn.Module):
@@ -114,16 +118,19 @@ class Block(nn.Module):
         self.table = nn.Parameter(torch.randn(6, d) / d**0.5)
 
     def forward(
-        self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None, settled: int
+        self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, KeyValues]:
-        """x (B, T, n, d), modulation (B, T, 6, d) -> (B, T - settled, n, d) and keys and values of all T frames."""
-        table = (modulation + self.table)[..., None, :]
-        shift, scale = table[:, :, :2].unbind(2)
-        mixed, fresh = self.attention(_modulated(x, shift, scale), layout, cached, settled)
-        gate_a, shift, scale, gate_m = table[:, settled:, 2:].unbind(2)
-        x = torch.addcmul(x[:, settled:], gate_a, mixed)
-        hidden = self.up(_modulated(x, shift, scale))
+        """x (B, T, n, d), modulation (B, T, 6, d) -> (B, T, n, d) and keys and values of all T frames."""
+        shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.table)[..., None, :].unbind(2)
+        mixed, fresh = self.attention(_modulated(x, shift_a, scale_a), layout, cached)
+        x = torch.addcmul(x, gate_a, mixed)
+        hidden = self.up(_modulated(x, shift_m, scale_m))
         return torch.addcmul(x, gate_m, self.down(F.gelu(hidden, approximate="tanh"))), fresh
+
+    def remember(self, x: Tensor, modulation: Tensor) -> KeyValues:
+        """Keys and values alone of the same."""
+        shift, scale = (modulation + self.table)[:, :, :2, None].unbind(2)
+        return self.attention.remember(_modulated(x, shift, scale))
 
 
 class Backbone(nn.Module):
@@ -165,39 +172,45 @@ class Backbone(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(
-        self,
-        inputs: Inputs,
-        layout: Layout,
-        cached: tuple[tuple[Tensor, Tensor], ...] | None = None,
-        settled: int = 0,
-    ) -> Outputs:
-        """Denoise. `cached` has the layout's picked keys, turned, and values (B, H, K, e) of each layer.
+    def forward(self, inputs: Inputs, layout: Layout, cached: Cached | None = None) -> Outputs:
+        """Denoise. `cached` has the layout's picked keys, turned, and values (B, H, K, e) of each layer."""
+        x, frame, known = self._enter(inputs)
+        modulation = self.modulate(frame).unflatten(-1, (6, -1))
+        kept = []
+        for i, block in enumerate(self.blocks):
+            x, fresh = block(x, modulation, layout, None if cached is None else cached[i])
+            kept.append(fresh)
+        shift, scale = self.final_modulation(F.silu(frame))[..., None, :].chunk(2, -1)
+        normed = F.layer_norm(x, x.shape[-1:])
+        clean = self.final(torch.addcmul(shift, normed, 1 + scale))
+        if known is not None and self.skip is not None:
+            # What memory shows of a frame is already a latent in the condition's first channels: predict the correction.
+            clean = torch.addcmul(clean, known[..., : self.shape.channels], self.skip)
+        clean = clean.unflatten(2, (self.shape.cameras, self.shape.rows, self.shape.columns)).movedim(-1, 3)
+        reward, ended = self.score(normed.mean(2)).unbind(-1)
+        return Outputs(clean, reward, ended, tuple(kept))
 
-        The first `settled` frames are known and only to be remembered: nothing is predicted for them.
-        """
+    def remember(self, inputs: Inputs, layout: Layout, cached: Cached | None = None) -> tuple[KeyValues, ...]:
+        """What `forward` gives as its cache, without predicting anything."""
+        x, frame, _ = self._enter(inputs)
+        modulation = self.modulate(frame).unflatten(-1, (6, -1))
+        kept = []
+        for i, block in enumerate(self.blocks[:-1]):
+            x, fresh = block(x, modulation, layout, None if cached is None else cached[i])
+            kept.append(fresh)
+        last = self.blocks[-1]
+        assert isinstance(last, Block)
+        return (*kept, last.remember(x, modulation))
+
+    def _enter(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Tokens (B, T, n, d), what is one fact for a whole frame (B, T, d), and the condition's tokens (B, T, n, D)."""
         x = self.embed(_as_tokens(inputs.latents)) + self.place
         known = None
         if self.embed_condition is not None:
             assert inputs.condition is not None
             known = _as_tokens(inputs.condition)
             x = x + self.embed_condition(known)
-        frame = self._frame_vector(inputs)
-        modulation = self.modulate(frame).unflatten(-1, (6, -1))
-        kept = []
-        for i, block in enumerate(self.blocks):
-            last = i == len(self.blocks) - 1
-            x, fresh = block(x, modulation, layout, None if cached is None else cached[i], settled if last else 0)
-            kept.append(fresh)
-        shift, scale = self.final_modulation(F.silu(frame[:, settled:]))[..., None, :].chunk(2, -1)
-        normed = F.layer_norm(x, x.shape[-1:])
-        clean = self.final(torch.addcmul(shift, normed, 1 + scale))
-        if known is not None and self.skip is not None:
-            # What memory shows of a frame is already a latent in the condition's first channels: predict the correction.
-            clean = torch.addcmul(clean, known[:, settled:, :, : self.shape.channels], self.skip)
-        clean = clean.unflatten(2, (self.shape.cameras, self.shape.rows, self.shape.columns)).movedim(-1, 3)
-        reward, ended = self.score(normed.mean(2)).unbind(-1)
-        return Outputs(clean, reward, ended, tuple(kept))
+        return x, self._frame_vector(inputs), known
 
     def layout(self, times: Tensor, cached: list[tuple[int, Tensor]] | None = None) -> Layout:
         """What frames at `times` (T,), rising, may see of each other and of a cache.

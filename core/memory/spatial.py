@@ -13,7 +13,7 @@ Shape letters: N keyframes in the bank, K recalled, P = H W pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,36 @@ class SpatialConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Witnesses:
+    """Real keyframes that an imagined view is checked against."""
+
+    inverse_depth: tuple[Tensor, ...]
+    """Each (H, W), 0 where unknown."""
+    pose: Tensor
+    """(N, 4, 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keyframe:
+    """A view, ready to be remembered."""
+
+    picture: Tensor
+    """(4, H, W): colour in [-1, 1] and inverse depth, 0 where unknown."""
+    pose: Tensor
+    """(4, 4)."""
+    probes: Tensor
+    """(n, 3) world points of a coarse grid of its pixels."""
+    probe_depth: Tensor
+    """(n,)."""
+    obstacles: Tensor
+    """(W, 2) world x and y of the nearest obstacle in every image column; inf for none."""
+    number: int
+    """The frame's."""
+    real: bool
+    """Whether it was seen, not imagined."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rendering:
     """What memory shows of a view."""
 
@@ -59,6 +89,8 @@ class Rendering:
     """float (H, W): log of how much farther the keyframe was from the surface than the new view is; 0 in holes."""
     recalled: tuple[int, ...]
     """Bank slots of the keyframes used."""
+    witnesses: Witnesses | None = None
+    """The real keyframes that share most of the view."""
 
     def shown(self, coarse: float) -> float:
         """Share of the view that memory shows at a useful resolution."""
@@ -128,38 +160,56 @@ class SpatialMemory:
         """Keyframes held."""
         return int((self.order >= 0).sum())
 
-    def add(self, colour: Tensor, depth: Tensor, pose: Tensor, number: int, real: bool = True) -> int:
-        """Remember a view: colour float (3, H, W) in [-1, 1], depth (H, W), 0 where unknown, and pose (4, 4).
+    def add(self, colour: Tensor, depth: Tensor, pose: Tensor, number: int) -> int:
+        """Remember a real view at once: `insert(keyframe(...))`. Returns the slot it took."""
+        return self.insert(self.keyframe(colour, depth, pose, number))
 
-        Of an imagined view, what stands where real ones have seen nothing stand is not remembered. Returns the slot it took.
+    def keyframe(
+        self, colour: Tensor, depth: Tensor, pose: Tensor, number: int, real: bool = True, witnesses: Witnesses | None = None
+    ) -> Keyframe:
+        """A view as a keyframe: colour float (3, H, W) in [-1, 1], depth (H, W), 0 where unknown, and pose (4, 4).
+
+        What stands where the witnesses have seen nothing stand is left out. Neither reads nor changes the bank, so that it may
+        run while the bank is at work.
         """
-        empty = (self.order < 0).nonzero()
-        slot = int(empty[0]) if len(empty) else int(torch.maximum(self.used, self.order).argmin())
         depth = torch.where((depth > 0) & (depth < self.config.far), depth, 0)
-        if not real:
-            depth = torch.where(self._contradicted(depth, pose), 0, depth)
-        inverse = torch.where(depth > 0, 1 / depth.clamp(min=1e-6), 0)
-        self.pictures[slot] = torch.cat([colour, inverse[None]])
-        self.pose[slot] = pose
+        if witnesses is not None:
+            depth = torch.where(self._contradicted(depth, pose, witnesses), 0, depth)
+        inverse_depth = torch.where(depth > 0, 1 / depth.clamp(min=1e-6), 0)
         probe_depth = self._grid(depth[..., None], PROBE_STRIDE)[:, 0]
         rays = self._grid(self.rays.view(self.height, self.width, 3), PROBE_STRIDE)
-        self.probes[slot] = to_world(rays * probe_depth[:, None], pose)
-        self.probe_depth[slot] = probe_depth
         low, high = self.config.obstacle
-        if high > low:
-            self.obstacles[slot] = obstacle_points(depth, self.rays, pose, (low, high))
-        self.order[slot] = self.used[slot] = number
-        self.real[slot] = real
+        return Keyframe(
+            picture=torch.cat([colour, inverse_depth[None]]),
+            pose=pose,
+            probes=to_world(rays * probe_depth[:, None], pose),
+            probe_depth=probe_depth,
+            obstacles=obstacle_points(depth, self.rays, pose, (low, high))
+            if high > low
+            else torch.full_like(self.obstacles[0], float("inf")),
+            number=number,
+            real=real,
+        )
+
+    def insert(self, keyframe: Keyframe) -> int:
+        """Remember a keyframe. Returns the slot it took: a free one, or that of the one recalled longest ago."""
+        empty = (self.order < 0).nonzero()
+        slot = int(empty[0]) if len(empty) else int(torch.maximum(self.used, self.order).argmin())
+        self.pictures[slot] = keyframe.picture
+        for name in ("pose", "probes", "probe_depth", "obstacles"):
+            getattr(self, name)[slot] = getattr(keyframe, name)
+        self.order[slot] = self.used[slot] = keyframe.number
+        self.real[slot] = keyframe.real
         return slot
 
     def render(self, pose: Tensor, number: int, before: int | None = None) -> Rendering:
         """Show what memory knows of the view from `pose` (4, 4). `before` hides keyframes taken at or after that frame."""
         usable = self.order >= 0 if before is None else (self.order >= 0) & (self.order < before)
-        slots = self._recall(pose, usable)
+        slots, witnesses = self._recall(pose, usable)
         if not slots:
             return self.nothing()
         self.used[slots] = number
-        return self._warp(pose, slots)
+        return replace(self._warp(pose, slots), witnesses=witnesses)
 
     def scan(self, pose: Tensor, before: int | None = None) -> Tensor:
         """Horizontal distance to the nearest remembered obstacle in SCAN_SECTORS directions from the camera's own forward."""
@@ -167,28 +217,26 @@ class SpatialMemory:
         points = self.obstacles[usable].view(-1, 2)
         return scan_points(points, pose)
 
-    def _contradicted(self, depth: Tensor, pose: Tensor) -> Tensor:
+    def _contradicted(self, depth: Tensor, pose: Tensor, witnesses: Witnesses) -> Tensor:
         """bool (H, W): where depth (H, W) from `pose` puts a surface into space that a real keyframe has looked through."""
-        slots = self._witnesses(pose)
         coarse = self._grid(depth[..., None], WITNESS_STRIDE)
         points = to_world(self._grid(self.rays.view(self.height, self.width, 3), WITNESS_STRIDE) * coarse, pose)
-        pixels, z = self._project(to_camera(points.expand(len(slots), -1, -1), self.pose[slots]))
+        pixels, z = self._project(to_camera(points.expand(len(witnesses.pose), -1, -1), witnesses.pose))
         inside = (pixels >= 0).all(-1) & (pixels[..., 0] < self.width) & (pixels[..., 1] < self.height) & (z > self.config.near)
         column, row = torch.where(inside[..., None], pixels, 0).long().unbind(-1)
-        inverse_depth = [self.pictures[slot][3].take(r * self.width + c) for slot, r, c in zip(slots, row, column)]
-        seen = torch.stack(inverse_depth) if slots else torch.zeros_like(z)
+        index = row * self.width + column
+        seen = torch.stack([image.take(where) for image, where in zip(witnesses.inverse_depth, index)])
         wrong = (inside & (seen > 0) & (z * seen < 1 - SEE_THROUGH)).any(0)
         shape = depth[WITNESS_STRIDE // 2 :: WITNESS_STRIDE, WITNESS_STRIDE // 2 :: WITNESS_STRIDE].shape
         small = (wrong & (coarse[:, 0] > 0)).view(1, 1, *shape).float()
         return F.interpolate(small, size=depth.shape, mode="nearest")[0, 0] > 0
 
-    def _witnesses(self, pose: Tensor) -> list[int]:
-        """Slots of the real keyframes that share most of the view from `pose`."""
-        pixels, z = self._project(to_camera(self.probes.view(-1, 3), pose))
-        inside = (pixels >= 0).all(-1) & (pixels[:, 0] < self.width) & (pixels[:, 1] < self.height) & (z > self.config.near)
-        shared = inside.view(self.config.capacity, -1).float().mean(1) * (self.real & (self.order >= 0))
+    def _witnesses(self, inside: Tensor) -> Witnesses | None:
+        """The real keyframes most of whose probes, bool (N n,), lie inside a view."""
+        shared = inside.view(self.config.capacity, -1).sum(1) * self.real
         best = shared.topk(min(WITNESSES, self.config.capacity))
-        return [slot for slot, share in zip(best.indices.tolist(), best.values.tolist()) if share > 0]
+        slots = [slot for slot, share in zip(best.indices.tolist(), best.values.tolist()) if share > 0]
+        return Witnesses(tuple(self.pictures[i][3] for i in slots), self.pose[slots]) if slots else None
 
     def _grid(self, image: Tensor, stride: int) -> Tensor:
         """Every `stride`-th pixel of (H, W, c), both ways -> (n, c)."""
@@ -202,15 +250,16 @@ class SpatialMemory:
         v = points[..., 1] / safe * self.intrinsics[1, 1] + self.intrinsics[1, 2]
         return torch.stack([u, v], -1), z
 
-    def _recall(self, pose: Tensor, usable: Tensor) -> list[int]:
-        """Greedy choice of the keyframes that together show most of the view."""
+    def _recall(self, pose: Tensor, usable: Tensor) -> tuple[list[int], Witnesses | None]:
+        """Greedy choice of the keyframes that together show most of the view, and who can bear witness to it."""
         pixels, z = self._project(to_camera(self.probes.view(-1, 3), pose))
         rows, columns = OVERLAP_GRID
         known = (self.probe_depth > 0) & usable[:, None]
         inside = (pixels >= 0).all(-1) & (pixels[:, 0] < self.width) & (pixels[:, 1] < self.height)
-        seen = (inside & (z > self.config.near) & known.flatten()).nonzero()[:, 0]
+        inside = inside & (z > self.config.near) & known.flatten()
+        seen = inside.nonzero()[:, 0]
         if not len(seen):
-            return []
+            return [], None
         pixels, z = pixels[seen], z[seen]
         cell = (pixels[:, 1] * (rows / self.height)).long() * columns + (pixels[:, 0] * (columns / self.width)).long()
         nearest = torch.full((rows * columns,), float("inf")).scatter_reduce_(0, cell, z, "amin")
@@ -230,7 +279,7 @@ class SpatialMemory:
                 break
             chosen.append(best)
             covered = torch.maximum(covered, score[best])
-        return chosen
+        return chosen, self._witnesses(inside)
 
     def _between(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
         """Maps homogeneous pixels times depth of cameras `before` to those of cameras `after`: (K, 3, 3) and (K, 3, 1)."""

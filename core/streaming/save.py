@@ -14,25 +14,31 @@ from torch import Tensor
 from core.errors import ZoetropeError
 from core.files import atomic_path
 from core.memory.ring import KeyValueRing
-from core.memory.spatial import SpatialMemory
-from core.streaming.session import Newest, Session
+from core.memory.spatial import Keyframe, SpatialMemory
+from core.streaming.frames import Keyframes, Newest, done
+from core.streaming.session import Session
 
 if TYPE_CHECKING:
     from core.streaming.world import World
 
-FORMAT = "zoetrope-session-2"
+FORMAT = "zoetrope-session-3"
 _NEWEST = ("latents", "action", "started", "motion", "condition")
+_KEYFRAME = ("picture", "pose", "probes", "probe_depth", "obstacles")
 
 
 def write_session(session: Session, path: Path) -> None:
     """Write `session` to `path`, atomically. What it could rewind to is not kept."""
-    tensors: dict[str, Tensor] = {f"ring.{n}": getattr(session._ring, n) for n in KeyValueRing.STATE}
-    tensors |= {f"ring.times.{i}": t for i, t in enumerate(session._ring.times)}
+    session._committed.result()
+    ring = session._imagination.ring
+    tensors: dict[str, Tensor] = {f"ring.{n}": getattr(ring, n) for n in KeyValueRing.STATE}
+    tensors |= {f"ring.times.{i}": t for i, t in enumerate(ring.times)}
     tensors |= {"motion": session._motion, "action": session._action}
     if session._pose is not None:
         tensors["pose"] = session._pose
     if session.newest is not None:
         tensors |= {f"newest.{n}": t for n in _NEWEST if (t := getattr(session.newest, n)) is not None}
+    for number, made in enumerate(session._coming):
+        tensors |= _coming_tensors(f"coming.{number}", made.result())
     for b, cameras in enumerate(session._spatial):
         for v, memory in enumerate(cameras):
             name = f"spatial.{b}.{v}"
@@ -52,10 +58,35 @@ def write_session(session: Session, path: Path) -> None:
         "spatial_on": session.spatial_on,
         "packed_on": session.packed_on,
         "recalled": list(session._recalled),
+        "coming": [[[_keyframe_facts(k) for k in cameras] for cameras in made.result()] for made in session._coming],
     }
     with atomic_path(path) as temporary:
         plain = {n: t.clone().contiguous() for n, t in tensors.items()}
         save_file(plain, temporary, {"format": FORMAT, "facts": json.dumps(facts)})
+
+
+def _coming_tensors(prefix: str, made: Keyframes) -> dict[str, Tensor]:
+    return {
+        f"{prefix}.{b}.{v}.{name}": getattr(keyframe, name)
+        for b, cameras in enumerate(made)
+        for v, keyframe in enumerate(cameras)
+        if keyframe is not None
+        for name in _KEYFRAME
+    }
+
+
+def _keyframe_facts(keyframe: Keyframe | None) -> dict | None:
+    return None if keyframe is None else {"number": keyframe.number, "real": keyframe.real}
+
+
+def _read_coming(prefix: str, facts: list, tensors: dict[str, Tensor]) -> Keyframes:
+    return [
+        [
+            None if k is None else Keyframe(**{n: tensors[f"{prefix}.{b}.{v}.{n}"] for n in _KEYFRAME}, **k)
+            for v, k in enumerate(cameras)
+        ]
+        for b, cameras in enumerate(facts)
+    ]
 
 
 def read_session(path: Path, world: World | None) -> Session:
@@ -86,9 +117,10 @@ def read_session(path: Path, world: World | None) -> Session:
 
 def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
     session = Session(world, facts["seeds"], facts["single"])
+    ring = session._imagination.ring
     for name in KeyValueRing.STATE:
-        getattr(session._ring, name).copy_(tensors[f"ring.{name}"])
-    for i, times in enumerate(session._ring.times):
+        getattr(ring, name).copy_(tensors[f"ring.{name}"])
+    for i, times in enumerate(ring.times):
         times.copy_(tensors[f"ring.times.{i}"])
     session._motion, session._action, session._pose = tensors["motion"], tensors["action"], tensors.get("pose")
     if "newest.latents" in tensors:
@@ -109,6 +141,7 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
                     memory.pictures[slot] = tensors[f"{name}.pictures"][row].clone()
                 cameras.append(memory)
             session._spatial.append(cameras)
+    session._coming = tuple(done(_read_coming(f"coming.{i}", made, tensors)) for i, made in enumerate(facts["coming"]))
     session.number, session.steps = int(facts["number"]), int(facts["steps"])
     session.spatial_on, session.packed_on = bool(facts["spatial_on"]), bool(facts["packed_on"])
     session._recalled = tuple(facts["recalled"])

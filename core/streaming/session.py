@@ -1,13 +1,21 @@
 """A live session: one causal step at a time, memory -> imagine -> decode -> remember.
 
+A step is two halves. The first (where the camera goes, what memory shows of that, what the backbone imagines) runs where the
+step is asked for; the second (taking the new frame into the key/value ring, decoding it, making a keyframe of it) runs behind,
+on a thread of the world's. `step` waits for both. Who asks for the next step while the last one's picture is still on its way
+(`submit`) uses two cores at once. Either way the frames are the same, bit for bit: what a step sees of memory is decided by
+frame numbers, never by time.
+
 Shape letters: B sessions in the batch, V cameras, A action size.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +23,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.backbone.transformer import MOTION_SIZE, Inputs
-from core.diffusion.flow import BASE_STRIDE, euler
+from core.backbone.transformer import MOTION_SIZE
 from core.episodes.episode import Episode
 from core.errors import ZoetropeError
 from core.memory.geometry import move, relative_motion
 from core.memory.obstacles import CLEAR, SCAN_SECTORS
-from core.memory.ring import KeyValueRing
-from core.memory.spatial import Rendering, SpatialMemory, Views
+from core.memory.spatial import Keyframe, Rendering, SpatialMemory, Views, Witnesses
+from core.streaming.frames import Frame, Keyframes, MemoryView, Newest, done
+from core.streaming.imagination import Imagination
 
 if TYPE_CHECKING:
     from core.streaming.world import World
@@ -31,47 +39,8 @@ REWIND_FRAMES = 64
 """How far back a session can rewind at least."""
 SNAPSHOT_EVERY = 16
 """Frames between the snapshots that rewinding starts from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What a step shows. In a batch every entry gains a leading axis B."""
-
-    frame: np.ndarray
-    """uint8 (V, H, W, 3)."""
-    depth: np.ndarray | None
-    """float32 (V, H, W) in the source's unit."""
-    pose: np.ndarray | None
-    """float32 (V, 4, 4) camera to world."""
-    reward: Any
-    terminated: Any
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryView:
-    """A map of what spatial memory holds."""
-
-    keyframes: np.ndarray
-    """(N, 3) x, y and heading (radians) of the remembered views."""
-    recalled: list[int]
-    """Which of them were used for the last frame."""
-    points: np.ndarray
-    """(M, 2) remembered obstacles."""
-    here: np.ndarray
-    """(3,) x, y, heading."""
-
-
-@dataclass(frozen=True, slots=True)
-class Newest:
-    """The newest frame, already shown but not yet in the key/value ring."""
-
-    latents: Tensor
-    action: Tensor
-    started: Tensor
-    motion: Tensor
-    condition: Tensor | None
-    rendering: Views | None = None
-    """What memory showed: colour (B, V, 3, H, W), depth, valid and coarseness (B, V, H, W)."""
+Seers = list[list[Witnesses | None]]
+"""Who can say, for each session and camera, whether an imagined view contradicts what was seen."""
 
 
 class Session:
@@ -87,8 +56,12 @@ class Session:
         self.number = 0
         """Frames so far, the context included."""
         batch = len(self.seeds)
-        self._ring = KeyValueRing(world.model.backbone, batch)
+        self._imagination = Imagination(world.model, batch)
+        self._committed: Future[None] = done(None)
+        """The newest frame's way into the key/value ring."""
         self._spatial: list[list[SpatialMemory]] = []
+        self._coming: tuple[Future[Keyframes], ...] = ()
+        """Keyframes on their way into spatial memory; that of the newest frame is not seen by the step right after it."""
         self.newest: Newest | None = None
         """The newest frame's latents and conditions; training on a session's own history reads them."""
         self._pose: Tensor | None = None
@@ -126,6 +99,10 @@ class Session:
 
         `pose` (V, 4, 4) ((B, V, 4, 4) in a batch) overrides where the motion head would put the cameras.
         """
+        return self.submit(action, pose).result()
+
+    def submit(self, action: Any, pose: np.ndarray | None = None) -> Future[Frame]:
+        """The same as `step`, but returns as soon as the frame is imagined; it is decoded while the next one is asked for."""
         self._take_snapshot()
         batched = self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0)
         given = None if pose is None else self._batched(pose, 3)
@@ -165,8 +142,10 @@ class Session:
         twin = object.__new__(Session)
         twin.__dict__.update(self.__dict__)
         twin.seeds = [self.seeds[i] for i in members]
-        twin._ring = self._ring.select(rows)
+        self._committed.result()
+        twin._imagination = self._imagination.select(rows)
         twin._spatial = [[memory.copy() for memory in self._spatial[i]] for i in members] if self._spatial else []
+        twin._coming = tuple(done([made[i] for i in members]) for made in (f.result() for f in self._coming) if made)
         twin._pose, twin._motion, twin._action = pick(self._pose), self._motion[rows], self._action[rows]
         if (newest := self.newest) is not None:
             seen = newest.rendering
@@ -224,9 +203,9 @@ class Session:
         """What memory holds now: tokens and keyframes of a session, and bytes allocated in all."""
         banks = [memory for cameras in self._spatial for memory in cameras]
         return {
-            "tokens": self._ring.tokens,
+            "tokens": self._imagination.ring.tokens,
             "keyframes": sum(m.count for m in self._spatial[0]) if banks else 0,
-            "bytes": self._ring.bytes + sum(m.bytes for m in banks),
+            "bytes": self._imagination.ring.bytes + sum(m.bytes for m in banks),
         }
 
     def memory_view(self) -> MemoryView | None:
@@ -247,28 +226,28 @@ class Session:
     # -- inside ----------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def _step(self, action: np.ndarray, given: np.ndarray | None) -> Frame:
-        clock = _Clock()
-        moved = torch.from_numpy(action)
-        pose = self._next_pose(moved, None if given is None else torch.from_numpy(given).float())
-        rendering = self._render(pose)
-        condition = self._condition(rendering)
-        clock.lap("memory")
-        motion = self._relative(pose)
-        latents, reward, ended = self._imagine(moved, motion, condition)
-        clock.lap("imagine")
-        batch = len(self.seeds)
-        pixels = self.world.model.show(latents.flatten(0, 1), _flat_views(rendering)).unflatten(0, (batch, -1))
-        frames, depth = self.world.model.tokenizer.unpack(pixels)
-        clock.lap("decode")
-        self._keep(pixels, depth, pose, rendering, real=False)
-        self._accept(latents, moved, torch.ones(batch, dtype=torch.bool), motion, condition, rendering, pose)
-        self.rendering = None if rendering is None else self._as_frame(rendering[0])
-        clock.lap("remember")
-        self.timings = clock.milliseconds
-        self.timings["memory"] += self.timings.pop("remember")
-        out = Frame(frames.numpy(), _array(depth), _array(pose), reward.numpy(), (ended > 0).numpy())
-        return self._unbatch(out)
+    def _step(self, action: np.ndarray, given: np.ndarray | None) -> Future[Frame]:
+        clock, background = _Clock(), self.world.background
+        with clock.during("memory"):
+            self._remember(self._coming[:-1])
+            moved = torch.from_numpy(action)
+            pose = self._next_pose(moved, None if given is None else torch.from_numpy(given).float())
+            rendering, witnesses = self._render(pose)
+            condition = self._condition(rendering)
+        self._committed.result()
+        with clock.during("imagine"):
+            assert self.newest is not None
+            started = torch.ones(len(self.seeds), dtype=torch.bool)
+            noise = self._noise(self.newest.latents.shape)
+            fresh = Newest(noise, moved, started, self._relative(pose), condition, rendering)
+            latents, reward, ended = self._imagination.imagine(fresh, self.number, self.steps, self.packed_on)
+        number, imagined = self.number, replace(fresh, latents=latents)
+        self._accept(imagined, pose, clock)
+        shown = background.submit(self._show, imagined, clock)
+        frame = background.submit(self._frame, shown, pose, reward, ended)
+        made = background.submit(self._make_keyframes, shown, rendering, pose, witnesses, number, clock)
+        self._coming = (*self._coming, made)
+        return frame
 
     @torch.inference_mode()
     def _observe(
@@ -278,6 +257,7 @@ class Session:
         batch = len(frames)
         moved = self._blank_action(batch) if action is None else torch.from_numpy(action)
         started = torch.full((batch,), action is not None)
+        self._remember(self._coming)
         if pose is not None:
             where: Tensor | None = torch.from_numpy(np.asarray(pose, np.float32))
         else:
@@ -285,78 +265,92 @@ class Session:
         seen = torch.from_numpy(np.ascontiguousarray(frames))
         known = None if depth is None else torch.from_numpy(np.asarray(depth, np.float32))
         latents = model.tokenizer.encode(seen[:, None], None if known is None else known[:, None])[:, 0]
-        rendering = self._render(where)
+        rendering, _ = self._render(where)
         condition = self._condition(rendering)
         motion = self._relative(where) if action is not None else torch.zeros(batch, MOTION_SIZE)
-        self._commit_newest()
         if self._spatial:
             if known is None:
                 known = model.tokenizer.decode(latents[:, None])[1]
                 assert known is not None
                 known = known[:, 0]
             pixels = model.tokenizer.pack(seen, known)[0]
-            self._keep(pixels, known, where, rendering, real=True)
-        self._accept(latents, moved, started, motion, condition, rendering, where)
+            self._coming = (done(self._keyframes(pixels, known, where, rendering, None, self.number)),)
+            self._remember(self._coming)
+        self._accept(Newest(latents, moved, started, motion, condition, rendering), where, _Clock())
 
-    def _imagine(self, action: Tensor, motion: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-        """Denoise the next frame; the newest one is committed in the same first pass."""
-        model, newest = self.world.model, self.newest
-        assert newest is not None
-        batch, now = len(self.seeds), self.number
-        noise = self._noise(newest.latents.shape)
-        scaled = self._scale(motion)
-        started = torch.ones(batch, dtype=torch.bool)
-        scores: list[Tensor] = []
+    def _accept(self, frame: Newest, pose: Tensor | None, clock: _Clock) -> None:
+        """Go on from a frame; what follows is asked for only once it is in the ring."""
+        self.newest = frame
+        self._motion, self._action, self._pose = frame.motion, frame.action, pose
+        commit = clock.timed("imagine", self._imagination.commit)
+        self._committed = self.world.background.submit(commit, frame, self.number, self.packed_on)
+        self.number += 1
 
-        def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
-            fresh = _inputs(x, signal, stride, action, started, scaled, condition)
-            if not scores:  # first step: two frames, the newest one clean
-                both = _join(self._clean_inputs(newest), fresh)
-                layout = model.backbone.layout(torch.tensor([now - 1, now]), self._slots())
-                out = model.backbone(both, layout, self._ring.read(layout), settled=1)
-                self._ring.append(out.cache, 0, now - 1)
-            else:
-                layout = model.backbone.layout(torch.tensor([now]), self._slots())
-                out = model.backbone(fresh, layout, self._ring.read(layout))
-            scores[:] = [out.reward[:, -1], out.ended[:, -1]]
-            return out.clean[:, -1]
+    @torch.inference_mode()
+    def _show(self, frame: Newest, clock: _Clock) -> tuple[Tensor, np.ndarray, Tensor | None]:
+        """Pixels (B, V, c, H, W), frames uint8 (B, V, H, W, 3) and depth (B, V, H, W) of what was imagined."""
+        model = self.world.model
+        with clock.during("decode"):
+            pixels = model.show(frame.latents.flatten(0, 1), _flat_views(frame.rendering))
+            pixels = pixels.unflatten(0, (len(self.seeds), -1))
+            frames, depth = model.tokenizer.unpack(pixels)
+            self.rendering = None if frame.rendering is None else self._as_frame(frame.rendering[0])
+        return pixels, frames.numpy(), depth
 
-        latents = euler(predict, noise, self.steps)
-        return latents, scores[0], scores[1]
+    def _frame(
+        self, shown: Future[tuple[Tensor, np.ndarray, Tensor | None]], pose: Tensor | None, reward: Tensor, ended: Tensor
+    ) -> Frame:
+        _, frames, depth = shown.result()
+        return self._unbatch(Frame(frames, _array(depth), _array(pose), reward.numpy(), (ended > 0).numpy()))
 
-    def _commit_newest(self) -> None:
-        if self.newest is None:
-            return
-        backbone, time_ = self.world.model.backbone, self.number - 1
-        layout = backbone.layout(torch.tensor([time_]), self._slots())
-        out = backbone(self._clean_inputs(self.newest), layout, self._ring.read(layout))
-        self._ring.append(out.cache, 0, time_)
-
-    def _clean_inputs(self, frame: Newest) -> Inputs:
-        batch = len(self.seeds)
-        signal, stride = torch.ones(batch), torch.full((batch,), BASE_STRIDE)
-        motion = self._scale(frame.motion)
-        return _inputs(frame.latents, signal, stride, frame.action, frame.started, motion, frame.condition)
-
-    def _slots(self) -> list[tuple[int, Tensor]]:
-        slots = self._ring.slots()
-        if self.packed_on:
-            return slots
-        return [(level, times if level == 0 else torch.full_like(times, -1)) for level, times in slots]
-
-    def _accept(
+    @torch.inference_mode()
+    def _make_keyframes(
         self,
-        latents: Tensor,
-        action: Tensor,
-        started: Tensor,
-        motion: Tensor,
-        condition: Tensor | None,
+        shown: Future[tuple[Tensor, np.ndarray, Tensor | None]],
         rendering: Views | None,
         pose: Tensor | None,
-    ) -> None:
-        self.newest = Newest(latents, action, started, motion, condition, rendering)
-        self._motion, self._action, self._pose = motion, action, pose
-        self.number += 1
+        witnesses: Seers,
+        number: int,
+        clock: _Clock,
+    ) -> Keyframes:
+        pixels, _, depth = shown.result()
+        with clock.during("memory"):
+            made = self._keyframes(pixels, depth, pose, rendering, witnesses, number)
+        self.timings = clock.milliseconds
+        return made
+
+    def _keyframes(
+        self,
+        pixels: Tensor,
+        depth: Tensor | None,
+        pose: Tensor | None,
+        rendering: Views | None,
+        witnesses: Seers | None,
+        number: int,
+    ) -> Keyframes:
+        """Keyframes of the views of which memory showed too little. `witnesses` None says that they are real."""
+        config = self.world.config.spatial
+        if config is None or rendering is None or pose is None or depth is None:
+            return []
+        limit = config.keep_real_below if witnesses is None else config.keep_below
+
+        def make(b: int, v: int, memory: SpatialMemory) -> Keyframe | None:
+            colour, far, valid, coarseness = (x[b, v] for x in rendering)
+            if Rendering(colour, far, valid, coarseness, ()).shown(config.coarse) >= limit:
+                return None
+            view = (pixels[b, v, :3], depth[b, v], pose[b, v], number)
+            return memory.keyframe(*view) if witnesses is None else memory.keyframe(*view, False, witnesses[b][v])
+
+        return [[make(b, v, memory) for v, memory in enumerate(cameras)] for b, cameras in enumerate(self._spatial)]
+
+    def _remember(self, coming: Sequence[Future[Keyframes]]) -> None:
+        """Take the first of the keyframes that are on their way into spatial memory."""
+        for made in coming:
+            for cameras, keyframes in zip(self._spatial, made.result()):
+                for memory, keyframe in zip(cameras, keyframes):
+                    if keyframe is not None:
+                        memory.insert(keyframe)
+        self._coming = self._coming[len(coming) :]
 
     def _next_pose(self, action: Tensor, given: Tensor | None) -> Tensor | None:
         """Camera poses (B, V, 4, 4) after the action; the rig moves as one body."""
@@ -381,21 +375,18 @@ class Session:
             return torch.zeros(len(self.seeds), MOTION_SIZE)
         return relative_motion(self._pose[:, 0], pose[:, 0])
 
-    def _scale(self, motion: Tensor) -> Tensor | None:
-        head = self.world.model.motion
-        return None if head is None else motion / head.scale
-
-    def _render(self, pose: Tensor | None) -> Views | None:
+    def _render(self, pose: Tensor | None) -> tuple[Views | None, Seers]:
         """What memory shows of every camera's view: colour (B, V, 3, H, W), depth, valid, coarseness (B, V, H, W)."""
         if not self._spatial or pose is None:
-            return None
+            return None, []
         if self.spatial_on:
             views = [[m.render(p, self.number) for m, p in zip(ms, ps)] for ms, ps in zip(self._spatial, pose)]
         else:
             views = [[m.nothing() for m in ms] for ms in self._spatial]
         self._recalled = views[0][0].recalled
         stack = lambda name: torch.stack([torch.stack([getattr(v, name) for v in vs]) for vs in views])  # noqa: E731
-        return stack("colour"), stack("depth"), stack("valid"), stack("coarseness")
+        shown = stack("colour"), stack("depth"), stack("valid"), stack("coarseness")
+        return shown, [[v.witnesses for v in vs] for vs in views]
 
     def _condition(self, rendering: Views | None) -> Tensor | None:
         if rendering is None:
@@ -403,20 +394,6 @@ class Session:
         flat = _flat_views(rendering)
         assert flat is not None
         return self.world.model.encode_rendering(*flat).unflatten(0, (len(self.seeds), -1))
-
-    def _keep(self, pixels: Tensor, depth: Tensor | None, pose: Tensor | None, rendering: Any, real: bool) -> None:
-        """Remember views of which memory showed too little."""
-        if not self._spatial or pose is None or depth is None:
-            return
-        config = self.world.config.spatial
-        assert config is not None and rendering is not None
-        limit = config.keep_real_below if real else config.keep_below
-        for b, cameras in enumerate(self._spatial):
-            for v, memory in enumerate(cameras):
-                colour, far, valid, coarseness = (x[b, v] for x in rendering)
-                shown = Rendering(colour, far, valid, coarseness, ()).shown(config.coarse)
-                if shown < limit:
-                    memory.add(pixels[b, v, :3], depth[b, v], pose[b, v], self.number, real)
 
     def _noise(self, shape: torch.Size) -> Tensor:
         """Noise decided by each session's seed and the frame's number alone."""
@@ -468,9 +445,10 @@ class Session:
 
     def _bare_copy(self) -> Session:
         """This session's state without its history."""
+        self._committed.result()
         twin = object.__new__(Session)
         twin.__dict__.update(self.__dict__)
-        twin._ring = self._ring.copy()
+        twin._imagination = self._imagination.copy()
         twin._spatial = [[memory.copy() for memory in cameras] for cameras in self._spatial]
         twin.timings, twin._snapshots, twin._log = dict(self.timings), [], []
         return twin
@@ -483,36 +461,23 @@ class Session:
 
 
 class _Clock:
+    """What the stages of one step took, wherever they ran."""
+
     def __init__(self) -> None:
         self.milliseconds: dict[str, float] = {}
-        self._last = time.perf_counter()
 
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.milliseconds[name] = (now - self._last) * 1e3
-        self._last = now
+    @contextmanager
+    def during(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + (time.perf_counter() - begun) * 1e3
 
+    def timed(self, name: str, function: Callable[..., None]) -> Callable[..., None]:
+        def run(*arguments: Any) -> None:
+            with self.during(name):
+                function(*arguments)
 
-def _inputs(
-    latents: Tensor,
-    signal: Tensor,
-    stride: Tensor,
-    action: Tensor,
-    started: Tensor,
-    motion: Tensor | None,
-    condition: Tensor | None,
-) -> Inputs:
-    """One frame a session as the backbone's inputs (adds the time axis)."""
-    add = lambda x: None if x is None else x[:, None]  # noqa: E731
-    return Inputs(
-        latents[:, None], signal[:, None], stride[:, None], action[:, None], started[:, None], add(motion), add(condition)
-    )
-
-
-def _join(first: Inputs, second: Inputs) -> Inputs:
-    cat = lambda a, b: None if a is None else torch.cat([a, b], 1)  # noqa: E731
-    names = ("latents", "signal", "stride", "action", "started", "motion", "condition")
-    return replace(first, **{n: cat(getattr(first, n), getattr(second, n)) for n in names})
+        return run
 
 
 def _flat_views(views: Views | None) -> Views | None:

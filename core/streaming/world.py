@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ class World:
             if isinstance(module, nn.Conv2d):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
         self._fingerprint: str | None = None
+        self._background: ThreadPoolExecutor | None = None
 
     @staticmethod
     def load(folder: str | Path, compile: bool = False) -> World:
@@ -37,6 +39,13 @@ class World:
     @property
     def config(self) -> WorldConfig:
         return self.model.config
+
+    @property
+    def background(self) -> ThreadPoolExecutor:
+        """The one thread on which the second halves of all steps run, in the order in which they were asked for."""
+        if self._background is None:
+            self._background = ThreadPoolExecutor(1, "zoetrope")
+        return self._background
 
     @property
     def fingerprint(self) -> str:

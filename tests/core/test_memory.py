@@ -75,12 +75,13 @@ def test_imagination_does_not_stand_where_real_eyes_saw_through():
     colour, depth = wall(here)
     bank = memory()
     bank.add(colour, depth, here, 0)
-    slot = bank.add(colour, depth * 0.4, here, 1, real=False)
+    imagined = lambda m, far, number: m.insert(m.keyframe(colour, far, here, number, False, m.render(here, number).witnesses))  # noqa: E731
+    slot = imagined(bank, depth * 0.4, 1)
     assert not (bank.pictures[slot][3] > 0).any()
-    kept = bank.add(colour, depth * 1.01, here, 2, real=False)  # on the wall itself, as nearly as depth is known
+    kept = imagined(bank, depth * 1.01, 2)  # on the wall itself, as nearly as depth is known
     assert (bank.pictures[kept][3] > 0).all()
     alone = memory()
-    assert (alone.pictures[alone.add(colour, depth * 0.4, here, 0, real=False)][3] > 0).all()
+    assert (alone.pictures[imagined(alone, depth * 0.4, 0)][3] > 0).all()
 
 
 @given(st.floats(0.5, 3.0), st.floats(-0.5, 0.5))
