@@ -1,5 +1,8 @@
 """`zoetrope bench play`: what a played frame costs, where the time goes, and whether frame 10,000 costs what frame 200 did.
 
+The session is driven as play drives it: the next frame is imagined while the last one is decoded, on half of the cores each. A
+frame's cost is the time from one picture to the next; `latency` is the time from a key to its picture.
+
 Everything that is compared is measured in turns within one run, since a machine's speed drifts: our session and the yardstick
 (a pixel U-Net in the shape of DIAMOND's, see `core.evaluation.yardstick`) take turns, and so do a session at frame 200 and the
 same one at frame 10,000. Figures are medians and percentiles of single frames.
@@ -22,7 +25,7 @@ from tqdm import tqdm
 from core.errors import ZoetropeError
 from core.evaluation.provenance import provenance
 from core.files import write_text
-from core.hardware import cores
+from core.hardware import cores, halves
 
 EARLY = 200
 """The frame number that the last one's cost is compared with."""
@@ -50,6 +53,8 @@ def bench_play(
     if frames <= EARLY + 2 * ROUND:
         raise ZoetropeError(f"bench: --frames must be more than {EARLY + 2 * ROUND}, to compare with frame {EARLY}")
     start_seconds = measure_start(weights.resolve())
+    all_threads = torch.get_num_threads()
+    torch.set_num_threads(halves())
     session, keys = open_session(weights)
     rounds = 6 if quick else 40
     # The long way first: the session goes on to its last frame, and is forked at frame 200 on the way.
@@ -63,21 +68,26 @@ def bench_play(
             early = session.fork()
         bar.update(session.number - bar.n)
     bar.close()
+    timed.rest()
     late_memory, early_memory = session.held["bytes"], early.held["bytes"]
     growth = compare(early, session, keys, rounds)
     # Then ours and the yardstick in turns; the figures of a frame come from here.
     mine = _Timed(session.fork(), keys)
+    torch.set_num_threads(all_threads)
     unet = yardstick_step()
     unet_ms: list[float] = []
     for _ in range(rounds):
+        torch.set_num_threads(halves())
         for _ in range(ROUND):
             mine.step()
+        mine.rest()
+        torch.set_num_threads(all_threads)
         unet_ms += [_milliseconds(unet) for _ in range(2)]
     result = {
         "world": world_name,
         "quick": quick,
         "frames": session.number,
-        "threads": torch.get_num_threads(),
+        "threads": all_threads,
         "cores": cores(),
         **mine.figures(),
         "unet_frame_ms_p50": float(np.median(unet_ms)),
@@ -138,6 +148,7 @@ def compare(early: Any, late: Any, keys: Callable[[int], Any], rounds: int) -> f
             timed = _Timed((early if which == "early" else late).fork(), keys)
             for _ in range(ROUND):
                 timed.step()
+            timed.rest()
             medians[which] = timed.percentile("frame", 50)
         ratios.append(medians["late"] / medians["early"])
     return float(np.median(ratios))
@@ -161,23 +172,41 @@ def yardstick_step() -> Callable[[], Any]:
 
 
 class _Timed:
-    """Steps a session and keeps what each frame cost."""
+    """Steps a session, a frame ahead of what is shown, and keeps what each frame cost."""
 
     def __init__(self, session: Any, keys: Callable[[int], Any]):
         self.session, self.keys = session, keys
         self.numbers: list[int] = []
-        self.milliseconds: dict[str, list[float]] = {"frame": []}
+        self.milliseconds: dict[str, list[float]] = {"frame": [], "latency": []}
+        self._coming: Any = None
+        self._since = time.perf_counter()
         self._taken = 0
 
     def step(self) -> None:
-        spent = _milliseconds(lambda: self.session.step(self.keys(self.session.number)))
+        asked = time.perf_counter()
+        following = self.session.submit(self.keys(self.session.number))
+        counts = self._taken % ROUND >= WARM
         self._taken += 1
-        if (self._taken - 1) % ROUND < WARM:
-            return
-        self.numbers.append(self.session.number)
-        self.milliseconds["frame"].append(spent)
-        for stage, value in self.session.timings.items():
-            self.milliseconds.setdefault(stage, []).append(value)
+        if counts:
+            following.add_done_callback(lambda _: self._note("latency", asked))
+        if self._coming is not None:
+            self._coming.result()
+        self._coming = following
+        if counts:
+            self.numbers.append(self.session.number)
+            self._note("frame", self._since)
+            for stage, value in self.session.timings.items():
+                self.milliseconds.setdefault(stage, []).append(value)
+        self._since = time.perf_counter()
+
+    def rest(self) -> None:
+        """Wait for the frame that is on its way."""
+        if self._coming is not None:
+            self._coming.result()
+            self._coming = None
+
+    def _note(self, what: str, since: float) -> None:
+        self.milliseconds[what].append((time.perf_counter() - since) * 1e3)
 
     def percentile(self, stage: str, percent: float) -> float:
         return float(np.percentile(self.milliseconds[stage], percent))
@@ -190,6 +219,8 @@ class _Timed:
             "fps_p95": 1000 / stages["frame"]["p95"],
             "frame_ms_p50": stages["frame"]["p50"],
             "frame_ms_p95": stages["frame"]["p95"],
+            "latency_ms_p50": stages["latency"]["p50"],
+            "latency_ms_p95": stages["latency"]["p95"],
             "denoise_ms_p50": stages.get("imagine", {}).get("p50"),
             "denoise_ms_p95": stages.get("imagine", {}).get("p95"),
             "decode_ms_p50": stages.get("decode", {}).get("p50"),

@@ -45,6 +45,7 @@ _FIGURES = (
 _SPEED = (
     ("fps_p50", "frames per second, p50, end to end"),
     ("frame_ms_p95", "milliseconds a frame, p95"),
+    ("latency_ms_p50", "milliseconds from a key to its picture, p50"),
     ("memory_ms_p50", "... memory, p50"),
     ("denoise_ms_p50", "... denoise only, p50"),
     ("decode_ms_p50", "... decode, p50"),

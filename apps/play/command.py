@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from core.errors import ZoetropeError
+from core.hardware import halves
 from games import loading
 
 DEFAULT_WORLD = "maze"
@@ -47,11 +48,12 @@ def _play(args: argparse.Namespace) -> int:
     from apps.play.loop import Player
 
     name = args.world or DEFAULT_WORLD
+    torch.set_num_threads(halves())
     loaded = loading.load(name)
     window = not args.headless and _has_display("filming a tour instead")
     start = args.seed % len(loaded.starts)
     state = log.state_folder()
-    dream = Dream(loaded, start, args.seed, args.steps)
+    dream = Dream(loaded, start, args.seed, args.steps, ahead=True)
     header = log.Header(
         world=name if name == loaded.game.name else str(Path(name).resolve()),
         weights=loaded.world.fingerprint,
@@ -78,6 +80,7 @@ def _play(args: argparse.Namespace) -> int:
             print(out.resolve())
     finally:
         player.close()
+        dream.settle()
         keys.close(dream.frames, dream.digest)
     if keys.path is not None:
         print(f"key log: {keys.path}")

@@ -10,6 +10,7 @@ import itertools
 import json
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from games.keys import Action
 from games.loading import Loaded
 
 if TYPE_CHECKING:
-    from core.streaming.world import Session
+    from core.streaming.session import Frame, Session
 
 KEPT = 65
 """Frames that stay visible for rewinding: as far as a session rewinds, and the one before."""
@@ -68,7 +69,11 @@ class Branch:
 
 
 class Dream:
-    """What is imagined. `log` is called with every entry; `writes` False (a replay) leaves no save files."""
+    """What is imagined. `log` is called with every entry; `writes` False (a replay) leaves no save files.
+
+    With `ahead` a frame is imagined while the one before is still being decoded, so that two cores work at once; what a step
+    shows is then the frame before its own, and `settle` shows the newest. Which frames come is the same either way.
+    """
 
     def __init__(
         self,
@@ -78,13 +83,16 @@ class Dream:
         steps: int | None = None,
         log: Callable[[Entry], None] = lambda entry: None,
         writes: bool = True,
+        ahead: bool = False,
     ):
-        self.loaded, self.log, self.writes = loaded, log, writes
+        self.loaded, self.log, self.writes, self.ahead = loaded, log, writes, ahead
         self.frames = 0
         self.memory = True
         self.last_save: tuple[str, Branch] | None = None
         self._digest = hashlib.sha256()
         self._steps = steps
+        self._coming: tuple[Future[Frame], Action] | None = None
+        """The frame on its way, and the action that led to it."""
         self._taken: dict[bytes, np.ndarray] = {}
         """Each distinct action once: there are few, and hours of play remember all they did."""
         self._open(start, seed)
@@ -112,25 +120,37 @@ class Dream:
 
     def step(self, action: Action | list[float]) -> Shown:
         """Imagine the frame after `action`."""
-        branch = self.branch
         if isinstance(action, (list, np.ndarray)):
             vector = np.array(action, np.float32)
             taken: Action = self._taken.setdefault(vector.tobytes(), vector)
         else:
             taken = int(action)
-        out = branch.session.step(taken)
-        shown = Shown(out.frame, branch.shown.reward + float(out.reward), bool(out.terminated))
-        branch.recent.append(shown)
+        following = (self.branch.session.submit(taken), taken)
+        self.settle()
+        self._coming = following
+        return self.branch.shown if self.ahead else self.settle()
+
+    def settle(self) -> Shown:
+        """Wait for the frame that is on its way, if one is, and show it."""
+        branch = self.branch
+        if self._coming is None:
+            return branch.shown
+        coming, taken = self._coming
+        self._coming = None
+        out = coming.result()
+        over = branch.shown.over or bool(out.terminated)
+        branch.recent.append(Shown(out.frame, branch.shown.reward + float(out.reward), over))
         if branch.actions is not None:
             branch.actions.append(taken)
         self.frames += 1
         self._digest.update(np.ascontiguousarray(out.frame).data)
         plain = taken.tolist() if isinstance(taken, np.ndarray) else taken
         self.log(Entry("step", {"action": plain}, self.digest[:CHECK_DIGITS]))
-        return shown
+        return branch.shown
 
     def rewind(self, frames: int) -> None:
         """Go back. ZoetropeError when that is further than the session keeps."""
+        self.settle()
         branch = self.branch
         if len(branch.recent) <= frames:
             raise ZoetropeError("there is nothing further back")
@@ -144,6 +164,7 @@ class Dream:
 
     def fork(self) -> None:
         """Begin a second branch here and go on in it; the first stays as it is."""
+        self.settle()
         if len(self.branches) > 1:
             raise ZoetropeError("there are two branches already")
         self.branches.append(self.branch.copy())
@@ -152,21 +173,25 @@ class Dream:
 
     def flip(self) -> None:
         """Go on in the other branch."""
+        self.settle()
         self.current = (self.current + 1) % len(self.branches)
         self.log(Entry("flip", {}))
 
     def forget(self) -> None:
         """Keep only the branch that is shown."""
+        self.settle()
         self.branches, self.current = [self.branch], 0
         self.log(Entry("forget", {}))
 
     def new(self, start: int, seed: int) -> None:
         """Leave this place and begin at another start."""
+        self.settle()
         self._open(start, seed)
         self.log(Entry("new", {"start": start, "seed": seed}))
 
     def set_steps(self, steps: int) -> None:
         """Denoising steps a frame from now on, in all branches."""
+        self.settle()
         self._steps = steps
         for branch in self.branches:
             branch.session.steps = steps
@@ -174,6 +199,7 @@ class Dream:
 
     def remember(self, on: bool) -> None:
         """Switch the memories on or off."""
+        self.settle()
         self.memory = on
         for branch in self.branches:
             branch.session.use(spatial=on, packed=on)
@@ -181,6 +207,7 @@ class Dream:
 
     def save(self, file: str) -> None:
         """Save this moment to a new file, with notes beside it that let the real engine follow."""
+        self.settle()
         branch = self.branch
         if self.writes:
             notes = {
@@ -199,6 +226,7 @@ class Dream:
 
     def restore(self, file: str, sha256: str = "") -> None:
         """Go on from a save: the one made in this session, or a file of an earlier one."""
+        self.settle()
         if self.last_save is not None and self.last_save[0] == file:
             branch = self.last_save[1].copy()
         else:

@@ -179,6 +179,7 @@ class Player:
                 self.say(f"replay: {self.replay.verdict().text}")
             return
         if Command.REWIND.key in keys.all:
+            self.dream.settle()
             kept = len(self.dream.branch.recent) - 1
             if self._back == kept:
                 raise ZoetropeError("there is nothing further back")
@@ -187,8 +188,12 @@ class Player:
             pressed = self._playing_keys(keys)
             if pressed or not self.game.waits:
                 shown = self.dream.step(self.game.keys.action(pressed))
-                if shown.over:
-                    self.say("the episode ended here: R for a new world, Backspace to go back")
+            else:
+                shown = self.dream.settle()
+            if shown.over:
+                self.say("the episode ended here: R for a new world, Backspace to go back")
+        else:
+            self.dream.settle()
 
     def _finish_rewind(self) -> None:
         """The rewind key was let go: the session goes back as far as was shown."""

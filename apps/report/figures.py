@@ -82,6 +82,7 @@ def of_bench(result: Result) -> list[Figure]:
         _figure("frames a second, p50", get("fps_p50"), "frames/s", least=25.0),
         _figure("frame, p50", get("frame_ms_p50"), "ms"),
         _figure("frame, p95", get("frame_ms_p95"), "ms", most=60.0),
+        _figure("from a key to its picture, p50", get("latency_ms_p50"), "ms"),
         _figure("memory, p50", get("memory_ms_p50"), "ms"),
         _figure("denoise, p50", get("denoise_ms_p50"), "ms"),
         _figure("decode, p50", get("decode_ms_p50"), "ms", most=15.0),

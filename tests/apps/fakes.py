@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections import deque
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from safetensors.numpy import save_file
 
 from core.episodes.episode import Episode
 from core.errors import ZoetropeError
+from core.streaming.frames import done
 from games import registry
 from games.loading import Loaded
 from games.source import Observation
@@ -66,6 +68,9 @@ class FakeSession:
         if self.batch:
             return SimpleNamespace(frame=frames, depth=None, pose=None, reward=reward, terminated=over)
         return SimpleNamespace(frame=frames[0], depth=None, pose=None, reward=float(reward[0]), terminated=bool(over[0]))
+
+    def submit(self, action) -> Future:
+        return done(self.step(action))
 
     timings = {"memory": 1.0, "imagine": 10.0, "decode": 5.0}
     held = {"tokens": 512, "bytes": 3_000_000, "keyframes": 7}

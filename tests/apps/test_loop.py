@@ -209,3 +209,18 @@ def test_bad_logs_are_named(tmp_path):
     for entry in (Entry("__init__", {}), Entry("step", {"wrong": 1})):
         with pytest.raises(ZoetropeError, match="key log"):
             Dream(fakes.loaded(), 0, 0).perform(entry)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_playing_ahead_shows_and_logs_the_same(make_player, seed):
+    """A dream that runs ahead imagines what one that waits does, and says so in the same log."""
+    logs: list[list[Entry]] = [[], []]
+    players = [make_player(log=log) for log in logs]
+    players[1].dream.ahead = True
+    for keys in _script(np.random.default_rng(seed), 120):
+        keys = Keys(tuple(k for k in keys.struck if k not in ("f5", "f9")), keys.held)
+        views = [player.tick(keys) for player in players]
+        assert views[0].label == views[1].label or "backspace" in keys.held
+    players[1].dream.settle()
+    steps = [[e for e in log if e.do == "step"] for log in logs]
+    assert steps[0] == steps[1] and players[0].dream.digest == players[1].dream.digest

@@ -250,3 +250,21 @@ def test_a_context_of_the_wrong_shape_is_refused():
     wrong = episode(world_config(cameras=2))
     with pytest.raises(ZoetropeError, match="camera"):
         w.open(wrong.window(0, 4))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_frames_asked_for_ahead_are_the_same(kind):
+    """Submitting steps without waiting for their pictures gives the frames that waiting gives, whatever is done between."""
+    w = world(**kind)
+    data = episode(w.config)
+    waiting, ahead = (w.open(data.window(0, 6), seed=3) for _ in range(2))
+    expected = [waiting.step(data.action[i % len(data)]) for i in range(30)]
+    coming = [ahead.submit(data.action[i % len(data)]) for i in range(12)]
+    twin = ahead.fork()
+    coming += [ahead.submit(data.action[i % len(data)]) for i in range(12, 30)]
+    for want, got in zip(expected, coming):
+        assert np.array_equal(want.frame, got.result().frame)
+        assert want.depth is None or np.array_equal(want.depth, got.result().depth)
+    assert np.array_equal(twin.step(data.action[12 % len(data)]).frame, expected[12].frame)
+    ahead.rewind(18)
+    assert np.array_equal(ahead.step(data.action[12 % len(data)]).frame, expected[12].frame)

@@ -7,6 +7,7 @@ evaluation reports has a known direction.
 from __future__ import annotations
 
 import copy
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
+from core.streaming.frames import done
 
 HEIGHT, WIDTH, ROUND = 24, 32, 240
 UNIT = 8
@@ -107,6 +109,9 @@ class StripSession:
         return SimpleNamespace(
             frame=out, pose=poses, depth=None, reward=np.zeros(len(out)), terminated=np.zeros(len(out), bool)
         )
+
+    def submit(self, action: np.ndarray) -> Future[SimpleNamespace]:
+        return done(self.step(action))
 
 
 class StripWorld:
