@@ -44,8 +44,8 @@ class Layout:
     rotation: Rotation
     """Of the call's T n tokens."""
     packed: tuple[Packed, ...]
-    picked: Tensor
-    """int64 (K,): the tokens of a cache that some frame of the call sees."""
+    picked: tuple[slice, ...]
+    """Runs of the tokens of a cache that some frame of the call sees."""
     bias: Tensor | None
     """(T n, keys) additive; None where all see all."""
 
@@ -58,6 +58,12 @@ class KeyValues:
     values: Tensor
 
 
+Cached = tuple[list[Tensor], list[Tensor]]
+"""The layout's picked runs of one layer's turned keys, and of its values: each (B, H, run, e)."""
+NORM_FLOOR = 1e-3
+"""Root mean square below which a query or key counts as this long."""
+
+
 class DenseAttention(nn.Module):
     """Softmax attention with normalized queries and keys (QK norm, arXiv 2302.05442)."""
 
@@ -66,14 +72,11 @@ class DenseAttention(nn.Module):
         self.heads = heads
         self.project = nn.Linear(width, 3 * width, bias=False)
         self.out = nn.Linear(width, width)
-        self.query_norm = nn.RMSNorm(width // heads, eps=1e-6)
-        self.key_norm = nn.RMSNorm(width // heads, eps=1e-6)
+        self.query_norm = nn.RMSNorm(width // heads)
+        self.key_norm = nn.RMSNorm(width // heads)
 
-    def forward(self, x: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, KeyValues]:
-        """x (B, T, n, d) -> (B, T, n, d), and this call's keys and values for a cache to keep.
-
-        `cached` holds the layout's picked keys, turned, and values (B, H, K, e).
-        """
+    def forward(self, x: Tensor, layout: Layout, cached: Cached | None = None) -> tuple[Tensor, KeyValues]:
+        """x (B, T, n, d) -> (B, T, n, d), and this call's keys and values for a cache to keep."""
         frames, n = x.shape[1:3]
         normed, value = self._heads(x)
         queries, turned = rotate(normed, layout.rotation).unbind(0)
@@ -83,8 +86,8 @@ class DenseAttention(nn.Module):
             keys.append(rotate(part.pool(fresh.keys, layout.grid), part.rotation))
             values.append(part.pool(fresh.values, layout.grid))
         if cached is not None:
-            keys.append(cached[0])
-            values.append(cached[1])
+            keys += cached[0]
+            values += cached[1]
         mixed = F.scaled_dot_product_attention(queries, torch.cat(keys, 2), torch.cat(values, 2), attn_mask=layout.bias)
         return self.out(mixed.transpose(1, 2).flatten(2).unflatten(1, (-1, n))), fresh
 
@@ -96,5 +99,6 @@ class DenseAttention(nn.Module):
     def _heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, T, n, d) -> normalized queries and keys (2, B, H, T n, e), and values (B, H, T n, e)."""
         parts = self.project(x).flatten(1, 2).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        gain = torch.stack([self.query_norm.weight, self.key_norm.weight])[:, None, None, None]
-        return F.rms_norm(parts[:2], gain.shape[-1:], eps=1e-6) * gain, parts[2]
+        gain = torch.stack([self.query_norm.weight, self.key_norm.weight])[:, None, None, None] * parts.shape[-1] ** 0.5
+        length = torch.linalg.vector_norm(parts[:2], dim=-1, keepdim=True)
+        return parts[:2] * gain / length.clamp(min=NORM_FLOOR * parts.shape[-1] ** 0.5), parts[2]

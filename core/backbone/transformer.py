@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.backbone.attention import DenseAttention, KeyValues, Layout, Packed
+from core.backbone.attention import Cached, DenseAttention, KeyValues, Layout, Packed
 from core.backbone.rotary import Places
 from core.errors import ZoetropeError
 from core.memory.context import ContextConfig, mask_bias, pool_tokens, visible
@@ -104,10 +104,6 @@ class Outputs:
     """Keys and values of all frames, layer by layer."""
 
 
-Cached = tuple[tuple[Tensor, Tensor], ...]
-"""Turned keys and values (B, H, K, e) of each layer."""
-
-
 class Block(nn.Module):
     def __init__(self, config: BackboneConfig):
         super().__init__()
@@ -117,9 +113,7 @@ class Block(nn.Module):
         self.down = nn.Linear(config.expansion * d, d)
         self.table = nn.Parameter(torch.randn(6, d) / d**0.5)
 
-    def forward(
-        self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Tensor, Tensor] | None
-    ) -> tuple[Tensor, KeyValues]:
+    def forward(self, x: Tensor, modulation: Tensor, layout: Layout, cached: Cached | None) -> tuple[Tensor, KeyValues]:
         """x (B, T, n, d), modulation (B, T, 6, d) -> (B, T, n, d) and keys and values of all T frames."""
         shift_a, scale_a, gate_a, shift_m, scale_m, gate_m = (modulation + self.table)[..., None, :].unbind(2)
         mixed, fresh = self.attention(_modulated(x, shift_a, scale_a), layout, cached)
@@ -172,8 +166,8 @@ class Backbone(nn.Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, inputs: Inputs, layout: Layout, cached: Cached | None = None) -> Outputs:
-        """Denoise. `cached` has the layout's picked keys, turned, and values (B, H, K, e) of each layer."""
+    def forward(self, inputs: Inputs, layout: Layout, cached: tuple[Cached, ...] | None = None) -> Outputs:
+        """Denoise. `cached` has what the layout picked of each layer's cache."""
         x, frame, known = self._enter(inputs)
         modulation = self.modulate(frame).unflatten(-1, (6, -1))
         kept = []
@@ -190,7 +184,7 @@ class Backbone(nn.Module):
         reward, ended = self.score(normed.mean(2)).unbind(-1)
         return Outputs(clean, reward, ended, tuple(kept))
 
-    def remember(self, inputs: Inputs, layout: Layout, cached: Cached | None = None) -> tuple[KeyValues, ...]:
+    def remember(self, inputs: Inputs, layout: Layout, cached: tuple[Cached, ...] | None = None) -> tuple[KeyValues, ...]:
         """What `forward` gives as its cache, without predicting anything."""
         x, frame, _ = self._enter(inputs)
         modulation = self.modulate(frame).unflatten(-1, (6, -1))
@@ -232,14 +226,14 @@ class Backbone(nn.Module):
                 masks.append(allowed[:, frames].repeat_interleave(sizes[level], 1))
         held = [visible(context, level, times, slots).repeat_interleave(sizes[level], 1) for level, slots in cached or ()]
         kept = torch.cat(held, 1) if held else torch.zeros(len(times), 0, dtype=torch.bool)
-        picked = kept.any(0).nonzero()[:, 0]
-        allowed = torch.cat([*masks, kept[:, picked]], 1)
+        seen = kept.any(0)
+        allowed = torch.cat([*masks, kept[:, seen]], 1)
         return Layout(
             grid=(shape.rows, shape.columns),
             newest=int(times[-1]),
             rotation=self.places[0].at(times),
             packed=tuple(packed),
-            picked=picked,
+            picked=_runs(seen),
             bias=None if allowed.all() else mask_bias(allowed).repeat_interleave(sizes[0], 0),
         )
 
@@ -252,6 +246,12 @@ class Backbone(nn.Module):
             assert inputs.motion is not None
             vector = vector + self.embed_motion(inputs.motion)
         return vector
+
+
+def _runs(mask: Tensor) -> tuple[slice, ...]:
+    """Where bool (K,) is true, as runs."""
+    edges = torch.cat([mask.new_zeros(1), mask, mask.new_zeros(1)]).diff().nonzero()[:, 0].tolist()
+    return tuple(slice(a, b) for a, b in zip(edges[::2], edges[1::2]))
 
 
 def _modulated(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.backbone.attention import KeyValues, Layout
+from core.backbone.attention import Cached, KeyValues, Layout
 from core.backbone.rotary import rotate
 from core.backbone.transformer import Backbone
 from core.memory.context import pool_tokens
@@ -61,14 +61,18 @@ class KeyValueRing:
         """(level, frame number of each slot) of each part, for `Backbone.layout`."""
         return [(span[0], times) for span, times in zip(self.spans, self.times)]
 
-    def read(self, layout: Layout) -> tuple[tuple[Tensor, Tensor], ...]:
-        """Turned keys and values of each layer, as seen from the layout's newest frame: the tokens that it picked."""
+    def read(self, layout: Layout) -> tuple[Cached, ...]:
+        """Turned keys and values of each layer, as seen from the layout's newest frame: the runs that it picked.
+
+        They are views, good until the next frame is appended.
+        """
         if self.context.sinks:
             # A sink is never seen from farther away than the horizon that training has shown.
             placed = self.times[0].clamp(min=layout.newest - self.context.horizon - 1)
             turned = rotate(self.sink_keys, self.backbone.places[0].at(placed))
             self.keys[:, :, :, : turned.shape[3]] = turned
-        return tuple(zip(self.keys.index_select(3, layout.picked), self.values.index_select(3, layout.picked)))
+        runs = lambda x: [x[:, :, run] for run in layout.picked]  # noqa: E731
+        return tuple((runs(keys), runs(values)) for keys, values in zip(self.keys, self.values))
 
     def copy(self) -> KeyValueRing:
         """An independent ring with the same content."""

@@ -108,8 +108,12 @@ MISS = 3.0
 WITNESSES, WITNESS_STRIDE, SEE_THROUGH = 16, 4, 0.15
 """Real keyframes that an imagined one is checked against, on every so manieth pixel, and the relative depth by which something
 must stand nearer than what they saw there to be wrong."""
+FARTHEST, NOTHING = 1e6, 1e-6
+"""Depth of what is not there, and the inverse depth that stands for it."""
+EDGE = 1e-5
+"""How far a number may break a rule by rounding alone."""
 CUBIC_REACH = 2
-"""Pixels on each side that a cubic look-up reads."""
+"""Pixels on each side that a cubic look-up reads; the edge's own pixel stands for what lies beyond."""
 
 
 class SpatialMemory:
@@ -120,6 +124,9 @@ class SpatialMemory:
         self.rays = pixel_rays(self.intrinsics, height, width)
         self.pixels = self.intrinsics @ self.rays.T
         """Homogeneous pixel centres (3, P)."""
+        self.columns, self.rows = self.pixels[0, :width], self.pixels[1, ::width]
+        """Their coordinates (W,) and (H,)."""
+        self.middle, self.index = torch.tensor([width, height]).view(2, 1) / 2, torch.arange(height * width)
         self.from_pixels = torch.linalg.inv(self.intrinsics)
         n, probes = config.capacity, len(self._grid(self.rays.view(height, width, 3), PROBE_STRIDE))
         # One block a keyframe, taken up front; a block is replaced, never written to, so that forks can share it.
@@ -287,66 +294,72 @@ class SpatialMemory:
         turn = self.intrinsics @ motion[..., :3, :3] @ self.from_pixels
         return turn, self.intrinsics @ motion[..., :3, 3:]
 
+    def _turned(self, turn: Tensor) -> Tensor:
+        """All homogeneous pixels through (K, 3, 3) -> (K, 3, P). A sum of a row and a column: no product over pixels."""
+        across = turn[..., :1] * self.columns + turn[..., 2:]
+        return (across[..., None, :] + (turn[..., 1:2] * self.rows)[..., None]).flatten(2)
+
     def _warp(self, pose: Tensor, slots: list[int]) -> Rendering:
+        # Masks are carried as numbers, and what breaks a rule as how far it does: choosing by booleans costs ten times as much.
         h, w = self.height, self.width
-        pictures = torch.stack([self.pictures[i] for i in slots])
+        pictures = [self.pictures[i] for i in slots]
+        inverse = torch.stack([picture[3:] for picture in pictures])
         source_pose, target_pose = self.pose[slots], pose.expand(len(slots), 4, 4)
-        inverse = pictures[:, 3:].flatten(2)
         forth, forth_shift = self._between(source_pose, target_pose)
         back, back_shift = self._between(target_pose, source_pose)
-        depth = 1 / inverse.clamp(min=1e-6)
-        front = self._front_depth((forth @ self.pixels) * depth + forth_shift, inverse > 0)
-        known = torch.isfinite(front)
-        depth = torch.where(known, front, 1.0).view(1, 1, -1)
-        guess = _flatten((back @ self.pixels) * depth + back_shift)[0]
+        depth = inverse.flatten(2).clamp(min=NOTHING).reciprocal_()
+        front = self._front_depth(*_flatten(self._turned(forth).mul_(depth).add_(forth_shift)))
+        unknown = (front - FARTHEST).view(1, 1, -1)
+        depth = front.view(1, 1, -1)
+        guess, _ = _flatten(self._turned(back).mul_(depth).add_(back_shift))
         # The surface that a keyframe really has there, carried to the new view, misses the wanted pixel by a little.
-        found = self._sample(pictures[:, 3:], guess)
-        z_source = 1 / found.clamp(min=1e-6)
+        found = self._sample(inverse, guess)
+        z_source = found.clamp(min=NOTHING).reciprocal_()
         landed, z_landed = self._carry(guess, z_source, forth, forth_shift)
         miss = self.pixels[:2] - landed
-        u, v = guess[:, :1], guess[:, 1:]
-        inside = (u >= 0) & (u <= w) & (v >= 0) & (v <= h) & (found > 1e-5)
-        same = (z_landed - depth).abs() < self.config.tolerance * (depth + self.config.near)
-        near_enough = miss.square().sum(1, keepdim=True) < MISS**2
-        visible = inside & same & near_enough & known.view(1, 1, -1)
+        wrong = (z_landed - depth).abs_() - self.config.tolerance * (depth + self.config.near)
+        wrong = torch.maximum(wrong, (miss * miss).sum(1, keepdim=True) - MISS**2)
+        wrong = torch.maximum(torch.maximum(wrong, self._outside(guess) - EDGE), torch.maximum(EDGE - found, unknown))
         ratio = (z_source / depth).clamp(1e-2, 1e2)
         # The nearest look at a surface is the sharpest, until nearer than needed.
-        worth = visible * torch.where(ratio > 1, 1 / ratio, ratio.square()).clamp(min=1e-6)
-        best = _argmax(worth)
-        pick = lambda x: x.gather(0, best.expand(1, x.shape[1], -1))[0]  # noqa: E731
+        worth = torch.minimum(ratio.reciprocal(), ratio * ratio) * (wrong <= 0)
+        best = _argmax(worth[:, 0])
         # One quasi-Newton step: move the look-up by the miss, scaled by the two distances.
-        zoom = pick(z_landed / z_source).clamp(0.2, 5.0)
-        lookup = pick(guess) + (pick(miss) * zoom).clamp(-4, 4)
-        valid = (pick(worth) > 0).view(1, h, w)
-        colour = self._colour(pictures[:, :3], lookup, best[0, 0]).view(3, h, w)
-        refined = pick(z_landed).view(1, h, w)
-        coarseness = pick(ratio).log().view(h, w)
-        mask = valid.float()
-        depth = torch.where(valid, refined, depth.view(1, h, w))
-        filled = _extend(torch.cat([colour, 1 / depth.clamp(min=1e-3)]) * mask, mask[0])
-        return Rendering(filled[:3], 1 / filled[3].clamp(min=1e-5), mask[0], coarseness * mask[0], tuple(slots))
+        lookup = guess + (miss * (z_landed / z_source).clamp_(0.2, 5.0)).clamp_(-4, 4)
+        where = best * (h * w) + self.index
+        u, v, worth, z, ratio = (x.reshape(-1).take(where) for x in (lookup[:, 0], lookup[:, 1], worth, z_landed, ratio))
+        colour = self._colour(pictures, u, v, best).view(3, h, w)
+        mask = worth.sign_().view(1, h, w)
+        depth = torch.lerp(front, z.view(h, w), mask[0])
+        filled = _extend(torch.cat([colour, depth[None].clamp(min=1e-3).reciprocal_()]) * mask, mask[0])
+        coarseness = ratio.log_().view(h, w) * mask[0]
+        return Rendering(filled[:3], 1 / filled[3].clamp(min=1e-5), mask[0], coarseness, tuple(slots))
 
-    def _front_depth(self, scaled: Tensor, known: Tensor) -> Tensor:
-        """Depth (H, W) of the nearest surface in every pixel of the new view; infinite where there is none.
+    def _outside(self, pixels: Tensor) -> Tensor:
+        """By how much pixels (K, 2, P) lie outside the picture: (K, 1, P), 0 inside."""
+        beyond = (pixels - self.middle).abs_() - self.middle
+        return beyond.amax(1, keepdim=True).clamp_(min=0)
 
-        `scaled` (K, 3, P) are homogeneous pixels times depth, `known` (K, 1, P).
+    def _front_depth(self, pixels: Tensor, z: Tensor) -> Tensor:
+        """Depth (H, W) of the nearest surface in every pixel of the new view; FARTHEST where there is none.
+
+        Of pixels (K, 2, P) at depth z (K, 1, P).
         """
         h, w = self.height, self.width
-        pixels, z = _flatten(scaled)
-        u, v = pixels[:, :1], pixels[:, 1:]
-        inside = known & (z > self.config.near) & (u >= 0) & (u < w) & (v >= 0) & (v < h)
-        index = torch.where(inside, v.floor() * w + u.floor(), h * w).long()
-        front = torch.full((h * w + 1,), float("inf")).scatter_reduce_(0, index.view(-1), z.reshape(-1), "amin")
-        front = front[:-1].view(h, w)
+        hidden = torch.maximum(self._outside(pixels), self.config.near - z)
+        z = torch.maximum(z, hidden.sign_().mul_(FARTHEST)).clamp_(max=FARTHEST)
+        column, row = pixels[:, 0].clamp(0, w - 1).int(), pixels[:, 1].clamp(0, h - 1).int()
+        index = torch.add(column, row, alpha=w).long()
+        front = torch.full((h * w,), FARTHEST).scatter_reduce_(0, index.view(-1), z.reshape(-1), "amin").view(h, w)
         # Points spread apart when a surface comes nearer: close the gaps (minimum, then maximum, over a small window).
         for radius in (1, 2):
-            closed = _slide(_slide(front, radius, torch.minimum, float("inf")), radius, torch.maximum, float("-inf"))
-            front = torch.where(front > closed * 1.1, closed, front)
+            closed = _slide(_slide(front, radius, torch.minimum, FARTHEST), radius, torch.maximum, 0.0)
+            front = torch.lerp(front, closed, (front - closed * 1.1).sign_().clamp_(min=0))
         return front
 
     def _carry(self, pixels: Tensor, z: Tensor, turn: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels (K, 2, P) at depth z (K, 1, P) of one set of cameras, as pixels and depth of another."""
-        return _flatten(torch.baddbmm(turn[:, :, 2:], turn[:, :, :2], pixels) * z + shift)
+        return _flatten(torch.baddbmm(turn[:, :, 2:], turn[:, :, :2], pixels).mul_(z).add_(shift))
 
     def _sample(self, images: Tensor, pixels: Tensor) -> Tensor:
         """Bilinear look-up: images (K, c, H, W) at pixels (K, 2, P) -> (K, c, P)."""
@@ -354,17 +367,21 @@ class SpatialMemory:
         grid = (pixels * (2 / size) - 1).transpose(1, 2).view(len(images), self.height, self.width, 2)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).flatten(2)
 
-    def _colour(self, images: Tensor, pixels: Tensor, source: Tensor) -> Tensor:
-        """Look up images (K, 3, H, W) at pixels (2, P), each in the one image that `source` (P,) names -> (3, P).
+    def _colour(self, pictures: list[Tensor], u: Tensor, v: Tensor, source: Tensor) -> Tensor:
+        """Look up pictures (4, H, W) at pixels u, v (P,), each in the one picture that `source` (P,) names -> (3, P).
 
-        Cubic: linear would lose a fifth of the picture's gradient energy every time it is remembered. The images lie side by
+        Cubic: linear would lose a fifth of the picture's gradient energy every time it is remembered. The pictures lie side by
         side in one, so that a pixel is looked up once.
         """
-        k, _, h, w = images.shape
-        wide = w + 2 * CUBIC_REACH
-        atlas = F.pad(images, (CUBIC_REACH, CUBIC_REACH, 0, 0), mode="replicate").permute(1, 2, 0, 3).reshape(1, 3, h, k * wide)
-        u = pixels[0].clamp(0, w) + CUBIC_REACH + source * wide
-        grid = torch.stack([u * (2 / (k * wide)) - 1, pixels[1] * (2 / h) - 1], -1).view(1, self.height, self.width, 2)
+        h, w = self.height, self.width
+        wide, pad = w + 2 * CUBIC_REACH, CUBIC_REACH
+        atlas = torch.empty(3, h, len(pictures), wide)
+        for i, picture in enumerate(pictures):
+            atlas[:, :, i, pad:-pad] = picture[:3]
+        atlas[..., :pad], atlas[..., -pad:] = atlas[..., pad : pad + 1], atlas[..., -pad - 1 : -pad]
+        atlas = atlas.view(1, 3, h, -1)
+        u = u.clamp(0, w) + CUBIC_REACH + source * wide
+        grid = torch.stack([u * (2 / atlas.shape[-1]) - 1, v * (2 / h) - 1], -1).view(1, h, w, 2)
         return F.grid_sample(atlas, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(-1, 1)[0]
 
     def nothing(self) -> Rendering:
@@ -376,17 +393,16 @@ class SpatialMemory:
 def _flatten(scaled: Tensor) -> tuple[Tensor, Tensor]:
     """Homogeneous pixels times depth (K, 3, P) -> pixels (K, 2, P) and depth (K, 1, P)."""
     z = scaled[:, 2:]
-    return scaled[:, :2] / z.clamp(min=1e-6), z
+    return scaled[:, :2] * z.clamp(min=1e-6).reciprocal(), z
 
 
 def _argmax(x: Tensor) -> Tensor:
-    """Index (1, ...) of the greatest along the first, short, axis; many times faster than `argmax` there."""
-    best, index = x[:1], torch.zeros_like(x[:1], dtype=torch.int64)
+    """int64 (P,): index of the greatest along the first, short, axis of (K, P), the first of equals."""
+    best, index = x[0], torch.zeros_like(x[0])
     for i in range(1, len(x)):
-        better = x[i : i + 1] > best
-        best = torch.where(better, x[i : i + 1], best)
-        index = torch.where(better, i, index)
-    return index
+        index = torch.lerp(index, torch.full_like(index, i), (x[i] - best).sign_().clamp_(min=0))
+        best = torch.maximum(best, x[i])
+    return index.long()
 
 
 def _slide(image: Tensor, radius: int, reduce: Callable[[Tensor, Tensor], Tensor], outside: float) -> Tensor:
@@ -412,5 +428,5 @@ def _extend(values: Tensor, mask: Tensor) -> Tensor:
     filled = v.sum((-1, -2), keepdim=True) / m.sum((-1, -2), keepdim=True).clamp(min=1e-6)
     for v, m in reversed(levels):
         filled = F.interpolate(filled.expand(-1, -1, *filled.shape[-2:]), size=v.shape[-2:], mode="bilinear")
-        filled = torch.where(m > 0, v / m.clamp(min=1e-6), filled)
+        filled = torch.lerp(filled, v / m.clamp(min=1e-6), m.sign())
     return filled[0]

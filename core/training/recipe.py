@@ -13,10 +13,10 @@ from core.diffusion.flow import FlowConfig
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.files import write_text
+from core.heap import keep_freed_memory
 from core.latents.objective import BlendLossConfig, TokenizerLossConfig
 from core.streaming.model import WorldConfig, WorldModel
 from core.streaming.world import World
-from core.training.heap import keep_freed_memory
 from core.training.history import HistoryConfig, roll_out
 from core.training.prepare import PrepareConfig, prepare, prepare_walks
 from core.training.stages import train_blend, train_dynamics, train_motion, train_tokenizer
