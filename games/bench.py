@@ -26,6 +26,7 @@ from core.errors import ZoetropeError
 from core.evaluation.provenance import provenance
 from core.files import write_text
 from core.hardware import cores, halves
+from core.heap import keep_freed_memory
 
 EARLY = 200
 """The frame number that the last one's cost is compared with."""
@@ -53,6 +54,7 @@ def bench_play(
     if frames <= EARLY + 2 * ROUND:
         raise ZoetropeError(f"bench: --frames must be more than {EARLY + 2 * ROUND}, to compare with frame {EARLY}")
     start_seconds = measure_start(weights.resolve())
+    keep_freed_memory()
     all_threads = torch.get_num_threads()
     torch.set_num_threads(halves())
     session, keys = open_session(weights)

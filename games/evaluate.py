@@ -33,6 +33,7 @@ from core.evaluation.stability import run as run_stability
 from core.evaluation.summary import summarize
 from core.files import atomic_path, write_text
 from core.hardware import cores
+from core.heap import keep_freed_memory
 from games.source import PROTOCOLS
 
 POLICY = {"rollout": "explore", "tour": "lap", "return": "return"}
@@ -302,6 +303,7 @@ def _start(job: _Job, threads: int) -> None:
     if threads:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
+    keep_freed_memory()
     reader = None
     if job.probe is not None and job.config.probe is not None:
         reader = Probe(job.config.probe)

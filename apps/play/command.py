@@ -10,6 +10,7 @@ from pathlib import Path
 
 from core.errors import ZoetropeError
 from core.hardware import halves
+from core.heap import keep_freed_memory
 from games import loading
 
 DEFAULT_WORLD = "maze"
@@ -49,6 +50,7 @@ def _play(args: argparse.Namespace) -> int:
 
     name = args.world or DEFAULT_WORLD
     torch.set_num_threads(halves())
+    keep_freed_memory()
     loaded = loading.load(name)
     window = not args.headless and _has_display("filming a tour instead")
     start = args.seed % len(loaded.starts)
@@ -105,6 +107,7 @@ def _replay(args: argparse.Namespace) -> int:
         raise ZoetropeError(f"{recorded.path}: was played with other weights of '{header.world}' than are here now")
     window = not args.headless and _has_display("replaying without a window")
     torch.set_num_threads(header.threads)
+    keep_freed_memory()
     dream = Dream(loaded, header.start, header.seed, header.steps, writes=False)
     replay = Replay(dream, recorded)
     state = log.state_folder()

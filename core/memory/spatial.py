@@ -84,7 +84,7 @@ class Rendering:
     depth: Tensor
     """float (H, W), holes filled alike."""
     valid: Tensor
-    """float (H, W): 1 where a keyframe shows this surface."""
+    """float (H, W): 1 where a real keyframe shows this surface, IMAGINED where an imagined one does, 0 in holes."""
     coarseness: Tensor
     """float (H, W): log of how much farther the keyframe was from the surface than the new view is; 0 in holes."""
     recalled: tuple[int, ...]
@@ -94,9 +94,11 @@ class Rendering:
 
     def shown(self, coarse: float) -> float:
         """Share of the view that memory shows at a useful resolution."""
-        return float((self.valid * (self.coarseness < torch.tensor(coarse).log())).mean())
+        return float((self.valid.sign() * (self.coarseness < torch.tensor(coarse).log())).mean())
 
 
+IMAGINED = 0.5
+"""How far an imagined keyframe is to be believed: what it shows is a hint, which may be imagined again and better."""
 Views = tuple[Tensor, Tensor, Tensor, Tensor]
 """Many renderings: colour (..., 3, H, W), depth, valid and coarseness (..., H, W)."""
 PROBE_STRIDE = 12
@@ -322,7 +324,8 @@ class SpatialMemory:
         wrong = torch.maximum(torch.maximum(wrong, self._outside(guess) - EDGE), torch.maximum(EDGE - found, unknown))
         ratio = (z_source / depth).clamp(1e-2, 1e2)
         # The nearest look at a surface is the sharpest, until nearer than needed.
-        worth = torch.minimum(ratio.reciprocal(), ratio * ratio) * (wrong <= 0)
+        trust = torch.where(self.real[slots], 1.0, IMAGINED)
+        worth = torch.minimum(ratio.reciprocal(), ratio * ratio) * (wrong <= 0) * trust[:, None, None]
         best = _argmax(worth[:, 0])
         # One quasi-Newton step: move the look-up by the miss, scaled by the two distances.
         lookup = guess + (miss * (z_landed / z_source).clamp_(0.2, 5.0)).clamp_(-4, 4)
@@ -330,10 +333,11 @@ class SpatialMemory:
         u, v, worth, z, ratio = (x.reshape(-1).take(where) for x in (lookup[:, 0], lookup[:, 1], worth, z_landed, ratio))
         colour = self._colour(pictures, u, v, best).view(3, h, w)
         mask = worth.sign_().view(1, h, w)
+        believed = mask[0] * trust.take(best).view(h, w)
         depth = torch.lerp(front, z.view(h, w), mask[0])
         filled = _extend(torch.cat([colour, depth[None].clamp(min=1e-3).reciprocal_()]) * mask, mask[0])
         coarseness = ratio.log_().view(h, w) * mask[0]
-        return Rendering(filled[:3], 1 / filled[3].clamp(min=1e-5), mask[0], coarseness, tuple(slots))
+        return Rendering(filled[:3], 1 / filled[3].clamp(min=1e-5), believed, coarseness, tuple(slots))
 
     def _outside(self, pixels: Tensor) -> Tensor:
         """By how much pixels (K, 2, P) lie outside the picture: (K, 1, P), 0 inside."""

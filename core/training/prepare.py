@@ -230,11 +230,11 @@ def _remember(
 
 
 def pack_rendering(stacked: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Renderings in few bytes: colour uint8, depth and coarseness half precision, valid bool."""
+    """Renderings in few bytes: colour uint8, the rest half precision."""
     return {
         "colour": ((stacked["colour"] + 1) * 127.5).round().clamp(0, 255).to(torch.uint8),
         "depth": stacked["depth"].clamp(max=6e4).half(),
-        "valid": stacked["valid"] > 0,
+        "valid": stacked["valid"].half(),
         "coarseness": stacked["coarseness"].half(),
     }
 

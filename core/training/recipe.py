@@ -37,20 +37,20 @@ class RecipeConfig:
     motion: TrainConfig | None = None
     history: HistoryConfig | None = None
     refine: TrainConfig | None = None
-    """Further dynamics training on real and self-generated history; needs `history`."""
+    """Backbone and blend together, on real and self-generated history; needs `history` and `blend`."""
     blend: TrainConfig | None = None
     blend_loss: BlendLossConfig = field(default_factory=BlendLossConfig)
 
     def __post_init__(self) -> None:
-        if (self.history is None) != (self.refine is None):
-            raise ZoetropeError("recipe: history and refine belong together")
+        if (self.history is None) != (self.refine is None) or (self.refine is not None and self.blend is None):
+            raise ZoetropeError("recipe: history and refine belong together, and need blend")
 
 
 def train(
     world: WorldConfig, recipe: RecipeConfig, store: EpisodeStore, folder: Path, out: Path, seed: int = 0, progress: bool = True
 ) -> WorldModel:
     """Train every stage that `folder` has not finished and write the world to `out`. Cut off, it goes on where it was."""
-    keep_freed_memory()
+    keep_freed_memory(shared=True)
     torch.manual_seed(seed)
     model = WorldModel(world)
     started = time.monotonic()
@@ -72,22 +72,15 @@ def train(
         "dynamics",
         train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress),
     )
-    stores = [prepared]
-
-    def blend(name: str) -> None:
-        if model.blend is not None and recipe.blend is not None:
-            done(name, train_blend(model, stores, store, recipe.blend_loss, recipe.blend, folder / name, progress))
-
-    blend("blend")
-    model.save(out)
-    if recipe.history is not None and recipe.refine is not None:
-        stores.append(roll_out(World(model), store, prepared, recipe.history, folder / "history", progress))
-        model.requires_grad_(True).tokenizer.requires_grad_(False)
-        refined = train_dynamics(
-            model, stores, recipe.flow, recipe.window, recipe.refine, folder / "refine", "refine", progress
-        )
-        done("refine", refined)
-        blend("blend_refine")
+    if model.blend is not None and recipe.blend is not None:
+        critic = recipe.blend_loss
+        done("blend", train_blend(model, [prepared], store, critic, recipe.blend, folder / "blend", progress=progress))
+        if recipe.history is not None and recipe.refine is not None:
+            model.save(out)
+            dreamt = roll_out(World(model), store, prepared, recipe.history, folder / "history", progress)
+            model.requires_grad_(True).tokenizer.requires_grad_(False)
+            stores, place = [prepared, dreamt], folder / "refine"
+            done("refine", train_blend(model, stores, store, critic, recipe.refine, place, "refine", True, progress))
     model.save(out)
     summary["minutes"] = round((time.monotonic() - started) / 60, 1)
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

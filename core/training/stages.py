@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from core.backbone.attention import Layout
 from core.backbone.motion import NEARBY
 from core.backbone.transformer import Inputs
-from core.diffusion.flow import BASE_STRIDE, FlowConfig, flow_loss
+from core.diffusion.flow import BASE_STRIDE, FlowConfig, euler, flow_loss
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.latents.autoencoder import Tokenizer
@@ -212,9 +212,15 @@ def train_blend(
     weights: BlendLossConfig,
     config: TrainConfig,
     folder: Path,
+    name: str = "blend",
+    backbone: bool = False,
     progress: bool = True,
 ) -> Trainer:
-    """Learn which remembered pixels to trust and how imagined ones should look, on the backbone's own one-step guesses."""
+    """Learn which remembered pixels to trust and how imagined ones should look, on the backbone's own guesses.
+
+    With `backbone` it learns along: what it guesses in one or two steps has to pass before the critic too (adversarial
+    diffusion distillation, arXiv 2311.17042).
+    """
     blend = model.blend
     assert blend is not None
     near = model.config.tokenizer.near
@@ -232,9 +238,10 @@ def train_blend(
         read, seen, depth = b
         colour, far, valid, coarseness = unpack_rendering({n: read[n][:, -1].flatten(0, 1) for n in RENDERING})
         disparity, valid = (near / far.clamp(min=1e-3)).clamp(0, 1)[:, None], valid[:, None]
-        with torch.no_grad():
-            guess = one_step_guess(model, read, layout, generator)
+        with torch.set_grad_enabled(backbone):
+            guess = last_frame_guess(model, read, layout, generator)
             decoded = model.tokenizer.decode_pixels(guess.flatten(0, 1))[:, 0]
+        with torch.no_grad():
             target, _ = model.tokenizer.pack(seen.flatten(0, 1), depth.flatten(0, 1))
         shown = blend(decoded, colour, disparity, valid, coarseness[:, None])
         squared = (shown[:, :3] - target[:, :3]).square().mean()
@@ -258,22 +265,35 @@ def train_blend(
         }
         return value + weights.adversarial * wanted + own, figures
 
-    trainer = Trainer(nn.ModuleDict({"blend": blend, "critic": critic}), loss, batch, config, folder)
-    trainer.run("blend", progress=progress)
+    parts: dict[str, nn.Module] = {"blend": blend, "critic": critic}
+    if backbone:
+        parts["backbone"] = model.backbone
+    trainer = Trainer(nn.ModuleDict(parts), loss, batch, config, folder)
+    trainer.run(name, progress=progress)
     return trainer
 
 
-def one_step_guess(model: WorldModel, read: dict[str, Tensor], layout: Layout, generator: torch.Generator) -> Tensor:
-    """The last frame of prepared windows, imagined in one step from the frames before: latents (B, V, C, h, w)."""
-    latents = read["past"].float().clone()
-    latents[:, -1] = torch.randn(latents[:, -1].shape, generator=generator)
-    signal = torch.ones(latents.shape[:2])
-    signal[:, -1] = 0
-    stride = torch.full(latents.shape[:2], BASE_STRIDE)
-    stride[:, -1] = 1
-    return model.backbone(replace(window_inputs(model, read), latents=latents, signal=signal, stride=stride), layout).clean[
-        :, -1
-    ]
+GUESS_STEPS = (1, 1, 1, 2)
+"""Denoising steps in which the blend's guesses are made, drawn anew for every batch."""
+
+
+def last_frame_guess(model: WorldModel, read: dict[str, Tensor], layout: Layout, generator: torch.Generator) -> Tensor:
+    """The last frame of prepared windows, imagined in few steps from the frames before: latents (B, V, C, h, w)."""
+    inputs = window_inputs(model, read)
+    past, last = read["past"].float(), inputs.latents[:, -1]
+    steps = GUESS_STEPS[int(torch.randint(len(GUESS_STEPS), (1,), generator=generator))]
+
+    def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
+        ones = torch.ones(len(x), past.shape[1] - 1)
+        asked = replace(
+            inputs,
+            latents=torch.cat([past[:, :-1], x[:, None]], 1),
+            signal=torch.cat([ones, signal[:, None]], 1),
+            stride=torch.cat([ones * BASE_STRIDE, stride[:, None]], 1),
+        )
+        return model.backbone(asked, layout).clean[:, -1]
+
+    return euler(predict, torch.randn(last.shape, generator=generator), steps)
 
 
 def _energy_share(shown: Tensor, target: Tensor, where: Tensor) -> float:
