@@ -1,7 +1,7 @@
 """Keep freed memory instead of returning it to the system after every step.
 
-A step of training or play frees and takes the same memory again; with glibc's defaults each round trip maps and clears the pages
-anew, which costs a third of a training step's time on a CPU.
+A step of training or play frees and takes the same memory again; with glibc's defaults each round trip maps and clears the
+pages anew, which costs a third of a training step's time on a CPU.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ IMAGINED = 0.5
 """How far an imagined keyframe is to be believed: what it shows is a hint, which may be imagined again and better."""
 Views = tuple[Tensor, Tensor, Tensor, Tensor]
 """Many renderings: colour (..., 3, H, W), depth, valid and coarseness (..., H, W)."""
-PROBE_STRIDE = 12
+PROBE_STRIDE = 16
 """Every PROBE_STRIDE-th pixel of a keyframe, both ways, stands for it when overlap is estimated."""
 OVERLAP_GRID = (6, 8)
 """Cells of the new view in which coverage is counted."""
