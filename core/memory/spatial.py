@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.memory.geometry import inverse, pixel_rays, to_camera, to_world
-from core.memory.obstacles import obstacle_points, scan_points
+from core.memory.obstacles import Obstacles, obstacle_points, scan_obstacles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +97,11 @@ class SpatialMemory:
         self.probes = torch.zeros(n, probes, 3)
         self.probe_depth = torch.zeros(n, probes)
         self.obstacles = torch.full((n, width, 2), float("inf"))
-        """World x and y of the nearest obstacle in every image column of each keyframe."""
+        """World x and y of the nearest obstacle in every image column of each keyframe, of its middle if it stands alone."""
+        self.alone = torch.zeros(n, width, dtype=torch.bool)
+        """Whether it stands alone."""
+        self.beyond = torch.zeros(n, width)
+        """How far each keyframe has seen through each image column."""
         self.order = torch.full((n,), -1, dtype=torch.int64)
         """Frame number at which each keyframe was taken; -1 for an empty slot."""
         self.used = torch.zeros(n, dtype=torch.int64)
@@ -106,7 +110,7 @@ class SpatialMemory:
         self.real = torch.zeros(n, dtype=torch.bool)
         """Whether each keyframe was seen, not imagined."""
 
-    INDEX = ("pose", "probes", "probe_depth", "obstacles", "order", "used", "real")
+    INDEX = ("pose", "probes", "probe_depth", "obstacles", "alone", "beyond", "order", "used", "real")
     """Names of the tensors that describe the keyframes."""
 
     def copy(self) -> SpatialMemory:
@@ -147,7 +151,8 @@ class SpatialMemory:
         self.probe_depth[slot] = probe_depth
         low, high = self.config.obstacle
         if high > low:
-            self.obstacles[slot] = obstacle_points(depth, self.rays, pose, (low, high))
+            found = obstacle_points(depth[None], self.rays, pose[None], (low, high))
+            self.obstacles[slot], self.alone[slot], self.beyond[slot] = (x[0] for x in found)
         self.order[slot] = self.used[slot] = number
         self.real[slot] = real
         return slot
@@ -161,11 +166,12 @@ class SpatialMemory:
         self.used[slots] = number
         return self._warp(pose, slots)
 
-    def scan(self, pose: Tensor, before: int | None = None) -> Tensor:
-        """Horizontal distance to the nearest remembered obstacle in SCAN_SECTORS directions from the camera's own forward."""
-        usable = self.order >= 0 if before is None else (self.order >= 0) & (self.order < before)
-        points = self.obstacles[usable].view(-1, 2)
-        return scan_points(points, pose)
+    def scan(self, pose: Tensor) -> Tensor:
+        """What stands around a camera pose (4, 4), of all that is remembered: see `scan_obstacles`."""
+        held = self.order >= 0
+        views = (self.obstacles[held], self.alone[held], self.beyond[held], self.pose[held])
+        obstacles = Obstacles(*views, self.rays[: self.width, 0], self.real[held])
+        return scan_obstacles(obstacles, pose[:2, 3], self.config.obstacle)
 
     def _contradicted(self, depth: Tensor, pose: Tensor) -> Tensor:
         """bool (H, W): where depth (H, W) from `pose` puts a surface into space that a real keyframe has looked through."""
