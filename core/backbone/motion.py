@@ -52,8 +52,12 @@ WALLS, THINGS = 0, 1
 """Kinds of obstacles: surfaces, and things that stand alone."""
 SHARES = (0.0, 1 / 3, 2 / 3, 1.0)
 """Parts of the free motion after which it is felt how far the body could go."""
-SCALES = (1.0, 0.25, 0.0625)
+SCALES = (1.0, 0.25, 0.0625, 0.01)
 """Lengths, in reaches, at which distances are felt."""
+PACE = 0.125
+"""Share of the free motion at which it is felt when on the way the body arrives: how it goes on depends on the moment."""
+LEAST = 0.01
+"""Reaches that stand for a motion along an axis that is shorter."""
 SLACK = 0.5
 """Reaches by which obstacles must clear a free motion so as to leave it free."""
 GRAZE = 0.02
@@ -84,7 +88,7 @@ class Touch(nn.Module):
         self.contact: Tensor
         """(2,) how near to the body's middle, along an axis, surfaces and the middles of things can come; measured."""
         distances = len(SHARES) + 1  # ahead, after each share of the free motion; behind
-        felt = 2 * 2 * (distances * (1 + len(SHARES) * len(SCALES)) + 2 * len(SCALES))  # kinds, axes; both ends
+        felt = 2 * 2 * (distances * (1 + len(SHARES) * (len(SCALES) + 1)) + 2 * len(SCALES))  # kinds, axes; both ends
         self.network = nn.Sequential(
             nn.Linear(7 + felt, hidden),
             nn.SiLU(),
@@ -98,9 +102,9 @@ class Touch(nn.Module):
             self.network[-1].bias.view(2, -1)[:, 0] += 2.0  # type: ignore[union-attr, operator]
 
     def forward(self, free: Tensor, start: Tensor, last: Tensor, turn: Tensor, scan: Tensor) -> Tensor:
-        """Change (B, 2) of a free motion (B, 2), all in world axes.
+        """Change (B, 2) of a free motion (B, 2), all in world axes; `scan` (B, S + 1, 2).
 
-        `start` is what the motion would be from rest, `last` (B, 2) the one before, `turn` (B, 1) the turn, `scan` (B, S + 1, 2).
+        `start` (B, 2) is what the motion would be from rest, `last` (B, 2) the one before, `turn` (B, 1) the turn.
         """
         sign = torch.where(free < 0, -1.0, 1.0)
         free, start, last, scan = free * sign, start * sign, last * sign, scan * sign[:, None]
@@ -108,7 +112,7 @@ class Touch(nn.Module):
         return self.weigh(felt, outcomes) * sign * self.near(free, scan)
 
     def feel(self, free: Tensor, start: Tensor, last: Tensor, turn: Tensor, scan: Tensor) -> tuple[Tensor, Tensor]:
-        """The network's inputs (B, n), and the changes (B, 2, OUTCOMES) it weighs, of a motion that goes to no negative side."""
+        """The network's inputs (B, n) and the changes (B, 2, OUTCOMES) it weighs, of a motion to no negative side."""
         own = torch.cat([free / self.reach, start / self.reach, last / self.reach, turn], -1)
         walls, to_walls = self._feel(scan[:, :-1], free, WALLS)
         things, to_things = self._feel(scan[:, -1:], free, THINGS)
@@ -156,6 +160,7 @@ class Touch(nn.Module):
             for gap in (*ahead, behind):
                 parts.append((gap / reach).clamp(-1, FAR))
                 parts += [self._near(gap - share * go, scale) for share in SHARES for scale in SCALES]
+                parts += [((gap / go.clamp(min=LEAST * reach) - share) / PACE).clamp(-1, 1) for share in SHARES]
             facing = (along > half - SLACK * reach) & (along < half + go + SLACK * reach)
             facing &= (across > -half - SLACK * reach) & (across < half + drift + SLACK * reach)
             low, high = self._least(across + half, facing), self._least(half - across, facing)
@@ -183,13 +188,17 @@ class MotionHead(nn.Module):
         nn.init.zeros_(self.free.weight)
         self.touch = Touch(config.hidden, config.scan_reach) if config.scan else None
         self.look = nn.Linear(latent_size, LOOK_FEATURES) if config.look else None
-        self.network = nn.Sequential(
-            nn.Linear(size + MOTION_SIZE + 3 + LOOK_FEATURES, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, config.hidden),
-            nn.SiLU(),
-            nn.Linear(config.hidden, SHIFT_SIZE),
-        ) if config.look else None
+        self.network = (
+            nn.Sequential(
+                nn.Linear(size + MOTION_SIZE + 3 + LOOK_FEATURES, config.hidden),
+                nn.SiLU(),
+                nn.Linear(config.hidden, config.hidden),
+                nn.SiLU(),
+                nn.Linear(config.hidden, SHIFT_SIZE),
+            )
+            if config.look
+            else None
+        )
         self.register_buffer("scale", torch.ones(MOTION_SIZE))
         self.scale: Tensor
         """(6,) the world's typical motion, measured on its training data."""

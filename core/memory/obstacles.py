@@ -24,7 +24,7 @@ STRAIGHT = 0.02
 """Inverse depth is straight across a flat surface: the bend, relative to it, up to which three columns belong to one. What no
 three columns agree on is not there: at the outlines of things depth images err."""
 RUN_COLUMNS, VIEW_COLUMNS = 4, 8
-"""Columns between two edges, and columns of all views of a thing that stands alone, fewer than which are not believed either."""
+"""Columns between two edges, and columns of all views of a thing that stands alone, fewer than which are not believed."""
 JUMP = 0.08
 """Relative difference in depth between neighbouring columns that is an edge."""
 SLIM, SCAN_RANGE = 1.5, 1.5
@@ -34,11 +34,11 @@ DEPTH_ERROR, IMAGINED_ERROR, SIDE_ERROR, MIDDLE_ERROR = 5e-4, 0.02, 0.01, 0.02
 """What is known of a point: the error of its depth, seen and imagined, and across, relative to its distance; and how far the
 middle of a thing's outline may be from its own, relative to the widest."""
 ROUNDS, DOUBT = 4, 3.0
-"""Rounds of the robust fit of a thing's place, and the error of a view, in expected ones, from which on it counts less."""
+"""Rounds of the robust fit of a thing's place, and the error of a view, in expected ones, above which it counts less."""
 LOOK_BESIDE = 2
 """Columns to each side that must see farther, too, for a view to see through a point."""
 HOLD = 4.0
-"""Errors of its depth by which a point counts as farther away than it is, so that of points nearly alike the surest is taken."""
+"""Errors of its depth by which a point counts as farther away than it is: of points nearly alike the surest is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def _middles(depth: Tensor, aside: Tensor, slim: float) -> tuple[Tensor, Tensor,
 def scan_obstacles(obstacles: Obstacles, here: Tensor, heights: tuple[float, float]) -> Tensor:
     """What stands around `here` (2,): offsets (S + 1, 2) in world axes; CLEAR for none.
 
-    First the nearest surface in S directions, counter-clockwise from world x, then the middle of the nearest thing that stands alone.
+    First the nearest surface in S directions, counter-clockwise from world x, then the middle of the nearest thing alone.
     """
     band = heights[1] - heights[0]
     offsets = obstacles.points - here

@@ -82,7 +82,12 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
     """Learn where actions take the camera, from all walks at once (they are a few numbers a frame)."""
     head = model.motion
     assert head is not None
-    names = ("next_action", "motion", *(("scan", "heading") if head.config.scan else ()), *(("latents",) if head.config.look else ()))
+    names = (
+        "next_action",
+        "motion",
+        *(("scan", "heading") if head.config.scan else ()),
+        *(("latents",) if head.config.look else ()),
+    )
     rows: dict[str, list[Tensor]] = {}
     for index in walks.indices():
         read = walks.read(index, names)

@@ -1,4 +1,4 @@
-"""How the maze is walked for recording: explore, tour a loop twice, go and come back, idle, push against walls, wander, bump."""
+"""How the maze is walked for recording: explore, tour a loop twice, go and come back, idle, push walls, wander, bump."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_a_thing_that_stands_alone_is_taken_by_its_middle(y, heading):
     offset = middle - pose[:2, 3]
     ahead, right = offset @ pose[:2, 2], offset @ pose[:2, 0]
     column = 32 * right / ahead + 32
-    depth[:, round(float(column)) - 3 : round(float(column)) + 3] = ahead
+    depth[:, round(float(column)) - 5 : round(float(column)) + 5] = ahead
     scan = surroundings(depth, pose, middle - torch.tensor([1.0, 0.0]))
     assert torch.allclose(scan[-1], torch.tensor([1.0, 0.0]), atol=0.06)
     assert (scan[:-1].abs() > 0.5).any(-1).all()  # none of it is taken for a surface
