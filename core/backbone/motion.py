@@ -131,6 +131,10 @@ class Touch(nn.Module):
         low, high = free.clamp(max=0)[:, None] - half, free.clamp(min=0)[:, None] + half
         return ((scan > low) & (scan < high)).all(-1).any(1, keepdim=True).float()
 
+    def clear(self, scan: Tensor) -> Tensor:
+        """bool (B,): whether nothing stands anywhere near."""
+        return (scan.abs().amax(-1) > FAR * self.reach).all(1)
+
     def measure(self, scan: Tensor) -> None:
         """Set `contact` from scans (N, S + 1, 2): bodies come as near as they can."""
         nearest = scan.abs().amax(-1)

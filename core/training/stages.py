@@ -98,10 +98,11 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
         for name in names[2:]:
             rows.setdefault(name, []).append(read[name][1:-1].float())
     data = {n: torch.cat(parts) for n, parts in rows.items()}
-    head.fit_free(data["action"], data["previous_action"], data["previous"], data["target"])
+    # What stands in the way goes with some actions more than with others: free motion is learnt where nothing does.
+    clear = head.touch.clear(data["scan"]) if head.touch is not None else torch.ones(len(data["target"]), dtype=torch.bool)
+    head.fit_free(*(data[n][clear] for n in ("action", "previous_action", "previous", "target")))
     head.free.requires_grad_(False)
-    if head.config.scan:  # the rest is about what stands near
-        assert head.touch is not None
+    if head.touch is not None:  # the rest is about what stands near
         head.touch.measure(data["scan"])
         near = head.near(data["action"], data["previous_action"], data["previous"], data["scan"], data["heading"])
         data = {n: x[near] for n, x in data.items()}
