@@ -152,31 +152,25 @@ class Touch(nn.Module):
     def _feel(self, points: Tensor, free: Tensor, kind: int) -> tuple[Tensor, Tensor]:
         """Features (B, n) of obstacles of a kind at points (B, N, 2), and how far the body could go (B, 2, SHARES) of them."""
         reach, half = self.reach, self.contact[kind]
-        parts: list[Tensor] = []
-        gaps: list[Tensor] = []
-        for axis in (0, 1):
-            along, across = points[..., axis], points[..., 1 - axis]
-            go, drift = free[:, axis : axis + 1], free[:, 1 - axis :][:, :1]
-            beside = lambda share: (across - share * drift).abs() < half - GRAZE * reach  # noqa: E731, B023
-            ahead = [self._least(along - half, beside(share) & (along > 0)) for share in SHARES]
-            behind = self._least(-along - half, beside(0.0) & (along < 0))
-            gaps.append(torch.cat(ahead, -1))
-            for gap in (*ahead, behind):
-                parts.append((gap / reach).clamp(-1, FAR))
-                parts += [self._near(gap - share * go, scale) for share in SHARES for scale in SCALES]
-                parts += [((gap / go.clamp(min=LEAST * reach) - share) / PACE).clamp(-1, 1) for share in SHARES]
-            facing = (along > half - SLACK * reach) & (along < half + go + SLACK * reach)
-            facing &= (across > -half - SLACK * reach) & (across < half + drift + SLACK * reach)
-            low, high = self._least(across + half, facing), self._least(half - across, facing)
-            parts += [self._near(end, scale) for end in (low, high) for scale in SCALES]
-        return torch.cat(parts, -1), torch.stack(gaps, 1)
+        shares, scales = free.new_tensor(SHARES), free.new_tensor(SCALES) * reach
+        along = points.transpose(1, 2)  # (B, 2, N), an axis each
+        across, go, drift = along.flip(1), free[..., None], free.flip(1)[..., None]
+        beside = (across[:, :, None] - shares[:, None] * drift[..., None]).abs() < half - GRAZE * reach
+        ahead = self._least((along - half)[:, :, None], beside & (along > 0)[:, :, None])
+        behind = self._least((-along - half)[:, :, None], beside[:, :, :1] & (along < 0)[:, :, None])
+        gaps = torch.cat([ahead, behind], -1)[..., None]  # (B, 2, SHARES + 1, 1)
+        after = (gaps - shares * go[..., None])[..., None] / scales
+        moments = (gaps / go.clamp(min=LEAST * reach)[..., None] - shares) / PACE
+        way = torch.cat([(gaps / reach).clamp(-1, FAR), after.flatten(3).clamp(-1, 1), moments.clamp(-1, 1)], -1)
+        slack = SLACK * reach
+        facing = (along > half - slack) & (along < half + go + slack)
+        facing &= (across > -half - slack) & (across < half + drift + slack)
+        ends = self._least(torch.stack([across + half, half - across], 2), facing[:, :, None])[..., None] / scales
+        return torch.cat([way.flatten(2), ends.clamp(-1, 1).flatten(2)], -1).flatten(1), ahead
 
     def _least(self, distance: Tensor, where: Tensor) -> Tensor:
-        """The least (B, 1) of the distances (B, N) that count."""
-        return torch.where(where, distance, FAR * self.reach).amin(1, keepdim=True)
-
-    def _near(self, distance: Tensor, scale: float) -> Tensor:
-        return (distance / (scale * self.reach)).clamp(-1, 1)
+        """The least (...) of the distances (..., N) that count."""
+        return torch.where(where, distance, FAR * self.reach).amin(-1)
 
 
 class MotionHead(nn.Module):

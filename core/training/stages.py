@@ -100,12 +100,12 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
     data = {n: torch.cat(parts) for n, parts in rows.items()}
     # What stands in the way goes with some actions more than with others: free motion is learnt where nothing does.
     clear = head.touch.clear(data["scan"]) if head.touch is not None else torch.ones(len(data["target"]), dtype=torch.bool)
-    head.fit_free(*(data[n][clear] for n in ("action", "previous_action", "previous", "target")))
+    head.fit_free(*(data[n][clear | ~clear.any()] for n in ("action", "previous_action", "previous", "target")))
     head.free.requires_grad_(False)
     if head.touch is not None:  # the rest is about what stands near
         head.touch.measure(data["scan"])
         near = head.near(data["action"], data["previous_action"], data["previous"], data["scan"], data["heading"])
-        data = {n: x[near] for n, x in data.items()}
+        data = {n: x[near | ~near.any()] for n, x in data.items()}
 
     def batch(step: int) -> dict[str, Tensor]:
         picked = torch.from_numpy(np.random.default_rng((config.seed, step)).integers(len(data["target"]), size=config.batch))
