@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.memory.geometry import inverse, pixel_rays, to_camera, to_world
-from core.memory.obstacles import obstacle_points, scan_points
+from core.memory.obstacles import Obstacles, obstacle_points, scan_obstacles
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,9 @@ class Keyframe:
     probe_depth: Tensor
     """(n,)."""
     obstacles: Tensor
-    """(W, 2) world x and y of the nearest obstacle in every image column; inf for none."""
+    """(W, 2), alone and beyond, (W,): what stands in the way, as of `obstacle_points`."""
+    alone: Tensor
+    beyond: Tensor
     number: int
     """The frame's."""
     real: bool
@@ -101,6 +103,8 @@ IMAGINED = 0.5
 """How far an imagined keyframe is to be believed: what it shows is a hint, which may be imagined again and better."""
 Views = tuple[Tensor, Tensor, Tensor, Tensor]
 """Many renderings: colour (..., 3, H, W), depth, valid and coarseness (..., H, W)."""
+KEPT = ("pose", "probes", "probe_depth", "obstacles", "alone", "beyond")
+"""What of a keyframe, beside its picture, the bank keeps in tensors of its own."""
 PROBE_STRIDE = 16
 """Every PROBE_STRIDE-th pixel of a keyframe, both ways, stands for it when overlap is estimated."""
 OVERLAP_GRID = (6, 8)
@@ -138,7 +142,11 @@ class SpatialMemory:
         self.probes = torch.zeros(n, probes, 3)
         self.probe_depth = torch.zeros(n, probes)
         self.obstacles = torch.full((n, width, 2), float("inf"))
-        """World x and y of the nearest obstacle in every image column of each keyframe."""
+        """World x and y of the nearest obstacle in every image column of each keyframe, of its middle if it stands alone."""
+        self.alone = torch.zeros(n, width, dtype=torch.bool)
+        """Whether it stands alone."""
+        self.beyond = torch.zeros(n, width)
+        """How far each keyframe has seen through each image column."""
         self.order = torch.full((n,), -1, dtype=torch.int64)
         """Frame number at which each keyframe was taken; -1 for an empty slot."""
         self.used = torch.zeros(n, dtype=torch.int64)
@@ -147,7 +155,7 @@ class SpatialMemory:
         self.real = torch.zeros(n, dtype=torch.bool)
         """Whether each keyframe was seen, not imagined."""
 
-    INDEX = ("pose", "probes", "probe_depth", "obstacles", "order", "used", "real")
+    INDEX = (*KEPT, "order", "used", "real")
     """Names of the tensors that describe the keyframes."""
 
     def copy(self) -> SpatialMemory:
@@ -188,14 +196,19 @@ class SpatialMemory:
         probe_depth = self._grid(depth[..., None], PROBE_STRIDE)[:, 0]
         rays = self._grid(self.rays.view(self.height, self.width, 3), PROBE_STRIDE)
         low, high = self.config.obstacle
+        if high > low:
+            obstacles, alone, beyond = (x[0] for x in obstacle_points(depth[None], self.rays, pose[None], (low, high)))
+        else:
+            obstacles = torch.full((self.width, 2), float("inf"))
+            alone, beyond = torch.zeros(self.width, dtype=torch.bool), torch.zeros(self.width)
         return Keyframe(
             picture=torch.cat([colour, inverse_depth[None]]),
             pose=pose,
             probes=to_world(rays * probe_depth[:, None], pose),
             probe_depth=probe_depth,
-            obstacles=obstacle_points(depth, self.rays, pose, (low, high))
-            if high > low
-            else torch.full_like(self.obstacles[0], float("inf")),
+            obstacles=obstacles,
+            alone=alone,
+            beyond=beyond,
             number=number,
             real=real,
         )
@@ -205,7 +218,7 @@ class SpatialMemory:
         empty = (self.order < 0).nonzero()
         slot = int(empty[0]) if len(empty) else int(torch.maximum(self.used, self.order).argmin())
         self.pictures[slot] = keyframe.picture
-        for name in ("pose", "probes", "probe_depth", "obstacles"):
+        for name in KEPT:
             getattr(self, name)[slot] = getattr(keyframe, name)
         self.order[slot] = self.used[slot] = keyframe.number
         self.real[slot] = keyframe.real
@@ -220,11 +233,12 @@ class SpatialMemory:
         self.used[slots] = number
         return replace(self._warp(pose, slots), witnesses=witnesses)
 
-    def scan(self, pose: Tensor, before: int | None = None) -> Tensor:
-        """Horizontal distance to the nearest remembered obstacle in SCAN_SECTORS directions from the camera's own forward."""
-        usable = self.order >= 0 if before is None else (self.order >= 0) & (self.order < before)
-        points = self.obstacles[usable].view(-1, 2)
-        return scan_points(points, pose)
+    def scan(self, pose: Tensor) -> Tensor:
+        """What stands around a camera pose (4, 4), of all that is remembered: see `scan_obstacles`."""
+        held = self.order >= 0
+        views = (self.obstacles[held], self.alone[held], self.beyond[held], self.pose[held])
+        obstacles = Obstacles(*views, self.rays[: self.width, 0], self.real[held])
+        return scan_obstacles(obstacles, pose[:2, 3], self.config.obstacle)
 
     def _contradicted(self, depth: Tensor, pose: Tensor, witnesses: Witnesses) -> Tensor:
         """bool (H, W): where depth (H, W) from `pose` puts a surface into space that a real keyframe has looked through."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from core.errors import ZoetropeError
 from core.files import atomic_path
 from core.memory.ring import KeyValueRing
-from core.memory.spatial import Keyframe, SpatialMemory
+from core.memory.spatial import KEPT, Keyframe, SpatialMemory
 from core.streaming.frames import Keyframes, Newest, done
 from core.streaming.session import Session
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT = "zoetrope-session-3"
 _NEWEST = ("latents", "action", "started", "motion", "condition")
-_KEYFRAME = ("picture", "pose", "probes", "probe_depth", "obstacles")
+_KEYFRAME = ("picture", *KEPT)
 
 
 def write_session(session: Session, path: Path) -> None:

@@ -361,9 +361,9 @@ class Session:
         if head.config.scan and self._spatial:
             scan = torch.stack([memory[0].scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
         elif head.config.scan:
-            scan = torch.full((len(self.seeds), SCAN_SECTORS), CLEAR)
+            scan = torch.full((len(self.seeds), SCAN_SECTORS + 1, 2), CLEAR)
         latents = None if self.newest is None else self.newest.latents
-        motion = head(action, self._action, self._motion, scan, latents)
+        motion = head(action, self._action, self._motion, scan, self._pose[:, 0, :2, 2], latents)
         first = move(self._pose[:, 0], motion)
         if head.config.quantum:
             first[:, :3, 3] = (first[:, :3, 3] / head.config.quantum).round() * head.config.quantum

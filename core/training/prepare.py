@@ -25,7 +25,7 @@ from core.episodes.store import EpisodeStore
 from core.files import atomic_path
 from core.hardware import cores
 from core.memory.geometry import pixel_rays, relative_motion
-from core.memory.obstacles import obstacle_points, scan_points
+from core.memory.obstacles import Obstacles, obstacle_points, scan_obstacles
 from core.memory.spatial import SpatialMemory, Views
 from core.streaming.model import WorldModel
 
@@ -158,8 +158,11 @@ def prepare_walk(model: WorldModel, episode: Episode) -> dict[str, Tensor]:
         height, width = episode.frames.shape[2:4]
         rays = pixel_rays(torch.from_numpy(episode.intrinsics[0]).float(), height, width)
         heights = model.config.spatial.obstacle
-        points = torch.stack([obstacle_points(depth[t, 0], rays, pose[t], heights) for t in range(len(pose))])
-        out["scan"] = torch.stack([scan_points(points[: t + 1].view(-1, 2), pose[t]) for t in range(len(pose))])
+        views = obstacle_points(depth[:, 0], rays, pose, heights)
+        # All that the episode ever shows is known throughout: what nobody has seen cannot be learnt from.
+        obstacles = Obstacles(*views, pose, rays[:width, 0], torch.ones(len(pose), dtype=torch.bool))
+        out["scan"] = torch.stack([scan_obstacles(obstacles, here, heights) for here in pose[:, :2, 3]])
+        out["heading"] = pose[:, :2, 2]
     return out
 
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.backbone.attention import Layout
-from core.backbone.motion import NEARBY
 from core.backbone.transformer import Inputs
 from core.diffusion.flow import BASE_STRIDE, FlowConfig, euler, flow_loss
 from core.episodes.store import EpisodeStore
@@ -83,7 +82,12 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
     """Learn where actions take the camera, from all walks at once (they are a few numbers a frame)."""
     head = model.motion
     assert head is not None
-    names = ("next_action", "motion", *(("scan",) if head.config.scan else ()), *(("latents",) if head.config.look else ()))
+    names = (
+        "next_action",
+        "motion",
+        *(("scan", "heading") if head.config.scan else ()),
+        *(("latents",) if head.config.look else ()),
+    )
     rows: dict[str, list[Tensor]] = {}
     for index in walks.indices():
         read = walks.read(index, names)
@@ -94,18 +98,21 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
         for name in names[2:]:
             rows.setdefault(name, []).append(read[name][1:-1].float())
     data = {n: torch.cat(parts) for n, parts in rows.items()}
-    head.fit_free(data["action"], data["previous_action"], data["previous"], data["target"])
+    # What stands in the way goes with some actions more than with others: free motion is learnt where nothing does.
+    clear = head.touch.clear(data["scan"]) if head.touch is not None else torch.ones(len(data["target"]), dtype=torch.bool)
+    head.fit_free(*(data[n][clear | ~clear.any()] for n in ("action", "previous_action", "previous", "target")))
     head.free.requires_grad_(False)
-    if head.config.scan:  # the rest is about what stands near
-        near = data["scan"].amin(1) < NEARBY * head.config.scan_reach
-        data = {n: x[near] for n, x in data.items()}
+    if head.touch is not None:  # the rest is about what stands near
+        head.touch.measure(data["scan"])
+        near = head.near(data["action"], data["previous_action"], data["previous"], data["scan"], data["heading"])
+        data = {n: x[near | ~near.any()] for n, x in data.items()}
 
     def batch(step: int) -> dict[str, Tensor]:
         picked = torch.from_numpy(np.random.default_rng((config.seed, step)).integers(len(data["target"]), size=config.batch))
         return {n: x[picked] for n, x in data.items()}
 
     def loss(b: dict[str, Tensor], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        predicted = head(b["action"], b["previous_action"], b["previous"], b.get("scan"), b.get("latents"))
+        predicted = head(b["action"], b["previous_action"], b["previous"], b.get("scan"), b.get("heading"), b.get("latents"))
         error = (predicted - b["target"]) / head.scale
         return F.smooth_l1_loss(error, torch.zeros_like(error), beta=0.02), {
             "shift": float(error.detach().mul(head.scale)[:, :3].norm(dim=-1).mean())

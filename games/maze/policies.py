@@ -1,8 +1,9 @@
-"""How the maze is walked for recording: explore, tour a loop twice, go and come back, idle, push against walls, wander."""
+"""How the maze is walked for recording: explore, tour a loop twice, go and come back, idle, push walls, wander, bump."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -10,11 +11,21 @@ from games.maze import levels
 from games.maze.source import TICS, TURN, MazeSource
 
 TURN_STEP = np.radians(TURN * TICS)
-POLICIES = ("explore", "lap", "return", "wander", "push", "idle")
+POLICIES = ("explore", "lap", "return", "wander", "push", "idle", "bump")
 AWAY_FRAMES = 230
 """About how long a walker who returns stays away."""
 LAP_FRAMES = 128
 """A lap's outward frames before the walker tours the same places again."""
+STRIDE = 13.5
+"""Map units walked a frame."""
+BUMP_FROM, BUMP_ASIDE = 140.0, 36.0
+"""Map units from which a landmark or corner is run into, and how far beside its middle at most."""
+BUMP_WAYS = ((1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1))
+"""Forward and strafe keys that it is run into with."""
+BUMP_TRIES, BUMP_PATIENCE = (3, 7), 90
+"""How often one is run into, and frames after which the walker gives up getting there."""
+BUMP_LANDMARKS = 0.6
+"""Share of the runs that go for landmarks; the others go for corners."""
 
 
 def shortest_path(level: levels.Level, start: tuple[int, int], goal: tuple[int, int]) -> list[tuple[int, int]]:
@@ -60,6 +71,7 @@ class MazePolicy:
             "wander": self._wander,
             "push": self._push,
             "idle": self._idle,
+            "bump": self._bump,
         }[self.name]()
         position = self.source.position
         still = self.last is not None and np.hypot(position[0] - self.last[0], position[1] - self.last[1]) < 0.5
@@ -131,7 +143,7 @@ class MazePolicy:
         """Cells out and back home that take about `frames` to walk."""
         assert self.source.level is not None
         cells = [tuple(c) for c in self.source.level.cells]
-        reach = max(2, round(frames / 2 / (levels.CELL / 13.5) - 2))
+        reach = max(2, round(frames / 2 / (levels.CELL / STRIDE) - 2))
         paths = [shortest_path(self.source.level, self.home, cells[i]) for i in self.rng.permutation(len(cells))[:24]]
         out = min((p for p in paths if len(p) > 1), key=lambda p: abs(len(p) - 1 - reach))
         return out[1:] + out[-2::-1]
@@ -184,3 +196,59 @@ class MazePolicy:
         if self.steps % 48 < 32:
             return np.zeros(4, np.float32)
         return self._wander()
+
+    def _bump(self) -> np.ndarray:
+        """Run into landmarks and corners that stick out, whichever way round: push on, slide past, turn, back off, again."""
+        if self.steps == 0:
+            self.bumps = self._bumps()
+        return next(self.bumps)
+
+    def _bumps(self) -> Iterator[np.ndarray]:
+        assert self.source.level is not None
+        while True:
+            goal, cell = self._bump_goal()
+            self.route = shortest_path(self.source.level, self._cell(), cell)[1:]
+            for _ in range(BUMP_PATIENCE):
+                if not self.route or self._distance(goal) < BUMP_FROM:
+                    break
+                yield self._follow()
+            for _ in range(self.rng.integers(*BUMP_TRIES)):
+                yield from self._run_into(goal + self.rng.uniform(-BUMP_ASIDE, BUMP_ASIDE, 2))
+
+    def _run_into(self, target: np.ndarray) -> Iterator[np.ndarray]:
+        """One run with keys that need little turning: up to the target, on against what stands there, then something else."""
+        ways = [way for way in BUMP_WAYS if abs(self._miss(target, way)) < np.pi / 3]
+        way = ways[self.rng.integers(len(ways))]
+        while abs(miss := self._miss(target, way)) > TURN_STEP * 0.6:
+            yield np.array([0, 0, -np.sign(miss), 0], np.float32)
+        for _ in range(int(self._distance(target) / STRIDE + self.rng.integers(4))):
+            yield np.array([*way, 0, 0], np.float32)
+        for turn, frames in ((self.rng.choice([-1, 0, 0, 1]), 10), (0, 4)):
+            for _ in range(self.rng.integers(frames)):
+                yield np.array([*way, turn, 0], np.float32)
+        change = np.array([*self.rng.choice([-1, 0, 1], 2), self.rng.choice([-1, 0, 0, 1]), 0], np.float32)
+        for _ in range(self.rng.integers(2, 9)):
+            yield change
+
+    def _distance(self, target: np.ndarray) -> float:
+        x, y, _ = self.source.position
+        return float(np.hypot(target[0] - x, target[1] - y))
+
+    def _miss(self, target: np.ndarray, way: tuple[int, int]) -> float:
+        """Angle to turn, counter-clockwise, until walking with the keys (forward, strafe) leads to the target."""
+        x, y, heading = self.source.position
+        wanted = np.arctan2(target[1] - y, target[0] - x) + np.arctan2(way[1], way[0])
+        return float((wanted - heading + np.pi) % (2 * np.pi) - np.pi)
+
+    def _bump_goal(self) -> tuple[np.ndarray, tuple[int, int]]:
+        """Somewhere to run into, and an open cell beside it."""
+        level = self.source.level
+        assert level is not None
+        if level.things and self.rng.random() < BUMP_LANDMARKS:
+            _, x, y = level.things[self.rng.integers(len(level.things))]
+            return np.array([x, y]), (int(y // levels.CELL), int(x // levels.CELL))
+        around = np.stack([level.open[:-1, :-1], level.open[:-1, 1:], level.open[1:, :-1], level.open[1:, 1:]])
+        corners = np.argwhere(around.sum(0) == 3)  # of the four cells that meet here one is solid
+        row, column = corners[self.rng.integers(len(corners))] if len(corners) else level.cells[0]
+        cell = next((r, c) for r in (row, row + 1) for c in (column, column + 1) if level.open[r, c])
+        return np.array([column + 1, row + 1]) * levels.CELL, (int(cell[0]), int(cell[1]))

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.backbone.motion import MotionConfig, MotionHead
+from core.backbone.motion import MotionConfig, MotionHead, Touch
 from core.backbone.transformer import ActionConfig
 from core.memory.geometry import inverse, move, pixel_rays, relative_motion
-from core.memory.obstacles import CLEAR, SCAN_SECTORS, obstacle_points, scan_points
+from core.memory.obstacles import CLEAR, SCAN_SECTORS, Obstacles, obstacle_points, scan_obstacles
 from core.memory.spatial import SpatialConfig, SpatialMemory
 
 HEIGHT, WIDTH = 48, 64
@@ -84,15 +84,86 @@ def test_imagination_does_not_stand_where_real_eyes_saw_through():
     assert (alone.pictures[imagined(alone, depth * 0.4, 0)][3] > 0).all()
 
 
-@given(st.floats(0.5, 3.0), st.floats(-0.5, 0.5))
-@settings(max_examples=25, deadline=None)
-def test_the_scan_reads_the_distance_to_a_wall(x, heading):
-    pose = level_pose(x, 0.0, heading)
+BAND = (0.2, 1.8)
+
+
+def surroundings(depth: torch.Tensor, pose: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
+    """What one depth image (H, W) tells of what stands around a place (2,)."""
     rays = pixel_rays(INTRINSICS, HEIGHT, WIDTH)
-    scan = scan_points(obstacle_points(wall(pose)[1], rays, pose, (0.2, 1.8)), pose)
-    ahead = round(heading / (2 * np.pi) * SCAN_SECTORS) % SCAN_SECTORS  # clockwise from forward, the wall is this way
-    assert scan[ahead] == pytest.approx(4.0 - x, rel=0.02)
-    assert scan[SCAN_SECTORS // 2] == CLEAR
+    views = obstacle_points(depth[None], rays, pose[None], BAND)
+    obstacles = Obstacles(*views, pose[None], rays[:WIDTH, 0], torch.ones(1, dtype=torch.bool))
+    return scan_obstacles(obstacles, here, BAND)
+
+
+@given(st.floats(2.0, 3.5), st.floats(-0.5, 0.5))
+@settings(max_examples=25, deadline=None)
+def test_the_scan_tells_where_a_wall_is(x, heading):
+    pose = level_pose(x, 0.0, heading)
+    scan = surroundings(wall(pose)[1], pose, pose[:2, 3])
+    assert torch.allclose(scan[0, 0], torch.tensor(4.0 - x), atol=0.01)  # straight along world x
+    assert (scan[SCAN_SECTORS // 2] == CLEAR).all() and (scan[-1] == CLEAR).all()
+
+
+@given(st.floats(-0.3, 0.3), st.floats(-0.4, 0.4))
+@settings(max_examples=25, deadline=None)
+def test_a_thing_that_stands_alone_is_taken_by_its_middle(y, heading):
+    middle = torch.tensor([2.5, y])
+    pose = level_pose(0.5, 0.0, heading)
+    depth = wall(pose)[1]
+    offset = middle - pose[:2, 3]
+    ahead, right = offset @ pose[:2, 2], offset @ pose[:2, 0]
+    column = 32 * right / ahead + 32
+    depth[:, round(float(column)) - 5 : round(float(column)) + 5] = ahead
+    scan = surroundings(depth, pose, middle - torch.tensor([1.0, 0.0]))
+    assert torch.allclose(scan[-1], torch.tensor([1.0, 0.0]), atol=0.06)
+    assert (scan[:-1].abs() > 0.5).any(-1).all()  # none of it is taken for a surface
+
+
+def touching(scan: torch.Tensor, free: torch.Tensor) -> torch.Tensor:
+    """The change of free motions (B, 2) from rest by an untrained network."""
+    torch.manual_seed(0)
+    return Touch(hidden=8, reach=1.0)(free, torch.zeros_like(free), torch.zeros_like(free), torch.zeros(len(free), 1), scan)
+
+
+@given(st.floats(-1.0, 1.0), st.floats(-1.0, 1.0), st.floats(2.6, 50.0), st.floats(0.0, 6.3))
+@settings(max_examples=40, deadline=None)
+def test_what_a_body_cannot_reach_does_not_change_its_motion(x, y, distance, angle):
+    scan = torch.full((1, SCAN_SECTORS + 1, 2), CLEAR)
+    scan[0, 5] = scan[0, -1] = distance * 2**0.5 * torch.tensor([np.cos(angle), np.sin(angle)])
+    assert torch.equal(touching(scan, torch.tensor([[x, y]])), torch.zeros(1, 2))
+
+
+def test_left_and_right_are_alike():
+    scan = torch.full((1, SCAN_SECTORS + 1, 2), CLEAR)
+    scan[0, 5] = torch.tensor([1.2, 0.3])
+    mirror = torch.tensor([-1.0, 1.0])
+    free = torch.tensor([[0.7, 0.4]])
+    assert touching(scan, free).abs().max() > 0
+    assert torch.allclose(touching(scan * mirror, free * mirror), touching(scan, free) * mirror)
+
+
+def test_a_wall_ahead_stops_the_body():
+    """Bodies of half width 1 that go one way at one speed until a wall at `distance` stops them: learnt from walks."""
+    torch.manual_seed(0)
+    n = 2048
+    free = torch.stack([torch.rand(n) * 2 - 1, torch.rand(n) * 2 - 1], -1)
+    scan = torch.full((n, SCAN_SECTORS + 1, 2), CLEAR)
+    lanes = torch.linspace(-3, 3, 33)
+    gap = torch.rand(n) ** 2
+    scan[:, :33] = torch.stack([(1 + gap)[:, None].expand(-1, 33), lanes.expand(n, -1)], -1)
+    touch = Touch(hidden=32, reach=1.0)
+    touch.measure(scan)
+    assert touch.contact[0] == pytest.approx(1.0, abs=0.01)
+    wanted = torch.stack([torch.minimum(free[:, 0], gap), free[:, 1]], -1) - free
+    optimizer = torch.optim.Adam(touch.parameters(), 3e-3)
+    still = torch.zeros_like(free)
+    error = torch.zeros(())
+    for _ in range(150):
+        error = (touch(free, still, still, still[:, :1], scan) - wanted).abs().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+    assert error < 0.03 < wanted.abs().mean()
 
 
 def test_free_motion_is_fitted_exactly_though_some_samples_hit_walls():
@@ -111,7 +182,9 @@ def test_free_motion_is_fitted_exactly_though_some_samples_hit_walls():
     head = MotionHead(MotionConfig(hidden=8, scan=True), ActionConfig(kind="continuous", size=2), 4)
     head.fit_free(action, before, last, target)
     with torch.no_grad():
-        found = head(action, before, last, torch.full((n, SCAN_SECTORS), CLEAR), None)
-        near = head(action, before, last, torch.full((n, SCAN_SECTORS), 1.0), None)
+        ahead = torch.tensor([1.0, 0.0]).expand(n, 2)
+        found = head(action, before, last, torch.full((n, SCAN_SECTORS + 1, 2), CLEAR), ahead, None)
+        near = head(action, before, last, torch.full((n, SCAN_SECTORS + 1, 2), 1.0), ahead, None)
     assert (found - exact).abs().max() < 0.01
+    assert not torch.equal(found[:, :3], near[:, :3])
     assert torch.equal(found[:, 3:], near[:, 3:])  # what is in the way does not turn the camera
