@@ -32,6 +32,8 @@ _DEPTH_UNIT, _DEPTH_OFFSET = 7.14, 13.0
 """Map units a level of the engine's 8-bit depth buffer, and the distance of level 0; fitted to levels without landmarks."""
 _DEPTH_LAST = 127
 """The level at which the engine's depth of walls and landmarks ends (about 920 map units); only floors go further."""
+_SPRITE_HALF = 40.0
+"""Half the width, in map units, of the widest landmark's picture."""
 _SPRITE_MARGIN = 24.0
 """How much nearer than the empty level the engine's depth must be for a pixel to belong to a landmark."""
 INTRINSICS = np.array([[64.0, 0, 64], [0, 76.8, 48], [0, 0, 1]], np.float32)
@@ -131,9 +133,14 @@ class MazeSource:
         nearer = (shown < _DEPTH_LAST) & (seen < depth - _SPRITE_MARGIN)
         if not nearer.any():
             return depth
-        things = np.array([(tx, ty) for _, tx, ty in self.level.things])
-        ahead = (things - (x, y)) @ np.array([np.cos(heading), np.sin(heading)])
-        return np.where(nearer, ahead[np.abs(seen[..., None] - ahead).argmin(-1)], depth)
+        offsets = np.array([(tx, ty) for _, tx, ty in self.level.things]) - (x, y)
+        ahead = offsets @ np.array([np.cos(heading), np.sin(heading)])
+        right = offsets @ np.array([np.sin(heading), -np.cos(heading)])
+        aside = (np.arange(WIDTH) + 0.5 - INTRINSICS[0, 2]) / INTRINSICS[0, 0]
+        # Only what stands where a column looks can be what it shows; an outline's mixed pixels otherwise land anywhere.
+        elsewhere = np.abs(right - aside[:, None] * ahead) > _SPRITE_HALF
+        off = np.abs(seen[..., None] - ahead) + np.where(elsewhere, np.inf, 0.0)
+        return np.where(nearer & (off.min(-1) < np.inf), ahead[off.argmin(-1)], depth)
 
 
 def _shut(game: Any, folder: Path) -> None:
