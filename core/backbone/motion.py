@@ -44,6 +44,7 @@ RIGHT, AHEAD, TURN = 0, 2, 4
 """Components of a level camera's motion."""
 SHIFT_SIZE = 3
 """Leading components of a motion that are translation: things in the way stop a body, they do not turn it."""
+EPSILON = 1e-12
 FIT_ROUNDS, FIT_FLOOR = 12, 1e-3
 """Rounds of the robust fit, and the error below which a sample counts as explained."""
 
@@ -66,6 +67,9 @@ LITTLE = 0.25
 """Reaches that the network adds by a unit of its output."""
 FAR = 4.0
 """Reaches that stand for a distance to nothing."""
+REST_SPAN, REST_BINS, REST_SAMPLES = 0.025, 64, 8
+"""Speeds, in reaches a step, below which a body that nobody drives may come to rest; how finely they are told apart; and
+samples that a bin needs to be believed."""
 CONTACT_SHARE = 0.05
 """Share of the frames near obstacles that come as near to them as the body can; nearer ones are errors."""
 
@@ -87,6 +91,9 @@ class Touch(nn.Module):
         self.register_buffer("contact", torch.full((2,), reach))
         self.contact: Tensor
         """(2,) how near to the body's middle, along an axis, surfaces and the middles of things can come; measured."""
+        self.register_buffer("rest", torch.ones(REST_BINS))
+        self.rest: Tensor
+        """(REST_BINS,) what is left of a slow motion that nobody drives, by its greater speed along an axis; measured."""
         distances = len(SHARES) + 1  # ahead, after each share of the free motion; behind
         felt = 2 * 2 * (distances * (1 + len(SHARES) * (len(SCALES) + 1)) + 2 * len(SCALES))  # kinds, axes; both ends
         self.network = nn.Sequential(
@@ -106,10 +113,11 @@ class Touch(nn.Module):
 
         `start` (B, 2) is what the motion would be from rest, `last` (B, 2) the one before, `turn` (B, 1) the turn.
         """
-        sign = torch.where(free < 0, -1.0, 1.0)
-        free, start, last, scan = free * sign, start * sign, last * sign, scan * sign[:, None]
-        felt, outcomes = self.feel(free, start, last, turn * sign.prod(-1, keepdim=True), scan)
-        return self.weigh(felt, outcomes) * sign * self.near(free, scan)
+        slowed = free * self._left(free, start)
+        sign = torch.where(slowed < 0, -1.0, 1.0)
+        mirrored, start, last, scan = slowed * sign, start * sign, last * sign, scan * sign[:, None]
+        felt, outcomes = self.feel(mirrored, start, last, turn * sign.prod(-1, keepdim=True), scan)
+        return self.weigh(felt, outcomes) * sign * self.near(mirrored, scan) + slowed - free
 
     def feel(self, free: Tensor, start: Tensor, last: Tensor, turn: Tensor, scan: Tensor) -> tuple[Tensor, Tensor]:
         """The network's inputs (B, n) and the changes (B, 2, OUTCOMES) it weighs, of a motion to no negative side."""
@@ -142,6 +150,29 @@ class Touch(nn.Module):
             distance = distance[distance < FAR * self.reach]
             if len(distance):
                 self.contact[kind] = distance.sort().values[int(CONTACT_SHARE * len(distance))]
+
+    @torch.no_grad()
+    def measure_rest(self, free: Tensor, start: Tensor, target: Tensor) -> None:
+        """Set `rest` from free motions (N, 2) with nothing near, the same from rest, and what really came of them."""
+        idle, where = self._slow(free, start)
+        free, where = free[idle], where[idle]
+        share = ((target[idle] * free).sum(-1) / free.square().sum(-1).clamp(min=EPSILON)).clamp(0, 1)
+        for i in range(REST_BINS):
+            found = share[where == i]
+            if len(found) >= REST_SAMPLES:
+                self.rest[i] = found.median()
+            elif i:
+                self.rest[i] = self.rest[i - 1]
+
+    def _left(self, free: Tensor, start: Tensor) -> Tensor:
+        """What is left (B, 1) of free motions (B, 2)."""
+        idle, where = self._slow(free, start)
+        return torch.where(idle, self.rest[where], 1.0)[:, None]
+
+    def _slow(self, free: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
+        """Which motions (B, 2) are slow and driven by nobody, bool (B,), and their bin, int64 (B,)."""
+        speed, driven = (x.abs().amax(-1) / (REST_SPAN * self.reach) for x in (free, start))
+        return (speed < 1) & (driven < 1), (speed * REST_BINS).long().clamp(max=REST_BINS - 1)
 
     def _halves(self, scan: Tensor) -> Tensor:
         """Half the body's width (S + 1, 1) to each point of a scan."""
@@ -255,6 +286,15 @@ class MotionHead(nn.Module):
             error = (rows @ found - wanted).norm(dim=-1, keepdim=True)
             weight = error.clamp(min=FIT_FLOOR) ** -1.5
         self.free.weight.copy_(found.T)
+
+    @torch.no_grad()
+    def fit_rest(self, action: Tensor, previous_action: Tensor, previous: Tensor, target: Tensor, heading: Tensor) -> None:
+        """Measure how bodies come to rest from samples (N, ...) with nothing near, after `fit_free`."""
+        assert self.touch is not None
+        own = self._own(action, previous_action, previous)
+        free, start, _ = self._ground(own, self.free(self._products(own)), heading)
+        really, _, _ = self._ground(own, target / self.scale, heading)
+        self.touch.measure_rest(free, start, really)
 
     def _own(self, action: Tensor, previous_action: Tensor, previous: Tensor) -> Tensor:
         """The body's own state (B, 1 + 2 A + 6): a constant, both actions, and its last motion in its present axes."""

@@ -103,6 +103,7 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
     head.fit_free(*(data[n][clear | ~clear.any()] for n in ("action", "previous_action", "previous", "target")))
     head.free.requires_grad_(False)
     if head.touch is not None:  # the rest is about what stands near
+        head.fit_rest(*(data[n][clear] for n in ("action", "previous_action", "previous", "target", "heading")))
         head.touch.measure(data["scan"])
         near = head.near(data["action"], data["previous_action"], data["previous"], data["scan"], data["heading"])
         data = {n: x[near | ~near.any()] for n, x in data.items()}
