@@ -25,7 +25,7 @@ from tqdm import tqdm
 from core.errors import ZoetropeError
 from core.evaluation.provenance import provenance
 from core.files import write_text
-from core.hardware import cores, halves
+from core.hardware import cores, halves, share_interpreter
 from core.heap import keep_freed_memory
 
 EARLY = 200
@@ -55,6 +55,7 @@ def bench_play(
         raise ZoetropeError(f"bench: --frames must be more than {EARLY + 2 * ROUND}, to compare with frame {EARLY}")
     start_seconds = measure_start(weights.resolve())
     keep_freed_memory()
+    share_interpreter()
     all_threads = torch.get_num_threads()
     torch.set_num_threads(halves())
     session, keys = open_session(weights)

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from core.errors import ZoetropeError
-from core.hardware import halves
+from core.hardware import halves, share_interpreter
 from core.heap import keep_freed_memory
 from games import loading
 
@@ -51,6 +51,7 @@ def _play(args: argparse.Namespace) -> int:
     name = args.world or DEFAULT_WORLD
     torch.set_num_threads(halves())
     keep_freed_memory()
+    share_interpreter()
     loaded = loading.load(name)
     window = not args.headless and _has_display("filming a tour instead")
     start = args.seed % len(loaded.starts)
@@ -108,6 +109,7 @@ def _replay(args: argparse.Namespace) -> int:
     window = not args.headless and _has_display("replaying without a window")
     torch.set_num_threads(header.threads)
     keep_freed_memory()
+    share_interpreter()
     dream = Dream(loaded, header.start, header.seed, header.steps, writes=False)
     replay = Replay(dream, recorded)
     state = log.state_folder()
