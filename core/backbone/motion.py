@@ -45,6 +45,7 @@ RIGHT, AHEAD, TURN = 0, 2, 4
 SHIFT_SIZE = 3
 """Leading components of a motion that are translation: things in the way stop a body, they do not turn it."""
 EPSILON = 1e-12
+"""Square of a length that is none."""
 FIT_ROUNDS, FIT_FLOOR = 12, 1e-3
 """Rounds of the robust fit, and the error below which a sample counts as explained."""
 

@@ -133,6 +133,7 @@ class SpatialMemory:
         self.columns, self.rows = self.pixels[0, :width], self.pixels[1, ::width]
         """Their coordinates (W,) and (H,)."""
         self.middle, self.index = torch.tensor([width, height]).view(2, 1) / 2, torch.arange(height * width)
+        """The picture's middle (2, 1), and the number of each pixel (P,)."""
         self.from_pixels = torch.linalg.inv(self.intrinsics)
         n, probes = config.capacity, len(self._grid(self.rays.view(height, width, 3), PROBE_STRIDE))
         # One block a keyframe, taken up front; a block is replaced, never written to, so that forks can share it.
@@ -325,7 +326,6 @@ class SpatialMemory:
         back, back_shift = self._between(target_pose, source_pose)
         depth = inverse.flatten(2).clamp(min=NOTHING).reciprocal_()
         front = self._front_depth(*_flatten(self._turned(forth).mul_(depth).add_(forth_shift)))
-        unknown = (front - FARTHEST).view(1, 1, -1)
         depth = front.view(1, 1, -1)
         guess, _ = _flatten(self._turned(back).mul_(depth).add_(back_shift))
         # The surface that a keyframe really has there, carried to the new view, misses the wanted pixel by a little.
@@ -335,7 +335,7 @@ class SpatialMemory:
         miss = self.pixels[:2] - landed
         wrong = (z_landed - depth).abs_() - self.config.tolerance * (depth + self.config.near)
         wrong = torch.maximum(wrong, (miss * miss).sum(1, keepdim=True) - MISS**2)
-        wrong = torch.maximum(torch.maximum(wrong, self._outside(guess) - EDGE), torch.maximum(EDGE - found, unknown))
+        wrong = torch.maximum(torch.maximum(wrong, self._outside(guess) - EDGE), EDGE - found)
         ratio = (z_source / depth).clamp(1e-2, 1e2)
         # The nearest look at a surface is the sharpest, until nearer than needed.
         trust = torch.where(self.real[slots], 1.0, IMAGINED)

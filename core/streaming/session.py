@@ -39,6 +39,8 @@ REWIND_FRAMES = 64
 """How far back a session can rewind at least."""
 SNAPSHOT_EVERY = 16
 """Frames between the snapshots that rewinding starts from."""
+Shown = tuple[Tensor, np.ndarray, Tensor | None]
+"""What a decoded frame is: pixels (B, V, c, H, W), frames uint8 (B, V, H, W, 3) and depth (B, V, H, W)."""
 Seers = list[list[Witnesses | None]]
 """Who can say, for each session and camera, whether an imagined view contradicts what was seen."""
 
@@ -287,8 +289,7 @@ class Session:
         self.number += 1
 
     @torch.inference_mode()
-    def _show(self, frame: Newest, clock: _Clock) -> tuple[Tensor, np.ndarray, Tensor | None]:
-        """Pixels (B, V, c, H, W), frames uint8 (B, V, H, W, 3) and depth (B, V, H, W) of what was imagined."""
+    def _show(self, frame: Newest, clock: _Clock) -> Shown:
         model = self.world.model
         with clock.during("decode"):
             pixels = model.show(frame.latents.flatten(0, 1), _flat_views(frame.rendering))
@@ -297,16 +298,14 @@ class Session:
             self.rendering = None if frame.rendering is None else self._as_frame(frame.rendering[0])
         return pixels, frames.numpy(), depth
 
-    def _frame(
-        self, shown: Future[tuple[Tensor, np.ndarray, Tensor | None]], pose: Tensor | None, reward: Tensor, ended: Tensor
-    ) -> Frame:
+    def _frame(self, shown: Future[Shown], pose: Tensor | None, reward: Tensor, ended: Tensor) -> Frame:
         _, frames, depth = shown.result()
         return self._unbatch(Frame(frames, _array(depth), _array(pose), reward.numpy(), (ended > 0).numpy()))
 
     @torch.inference_mode()
     def _make_keyframes(
         self,
-        shown: Future[tuple[Tensor, np.ndarray, Tensor | None]],
+        shown: Future[Shown],
         rendering: Views | None,
         pose: Tensor | None,
         witnesses: Seers,

@@ -51,6 +51,8 @@ def train(
 ) -> WorldModel:
     """Train every stage that `folder` has not finished and write the world to `out`. Cut off, it goes on where it was."""
     keep_freed_memory(shared=True)
+    if recipe.refine is not None and world.spatial is None:
+        raise ZoetropeError("recipe: refine trains backbone and blend, and a world without spatial memory has no blend")
     torch.manual_seed(seed)
     model = WorldModel(world)
     started = time.monotonic()

@@ -188,3 +188,18 @@ def test_free_motion_is_fitted_exactly_though_some_samples_hit_walls():
     assert (found - exact).abs().max() < 0.01
     assert not torch.equal(found[:, :3], near[:, :3])
     assert torch.equal(found[:, 3:], near[:, 3:])  # what is in the way does not turn the camera
+
+
+def test_a_body_that_nobody_drives_comes_to_rest_as_measured():
+    """Below a speed it stops at once, above it coasts on; a body that is driven is not slowed."""
+    touch = Touch(hidden=8, reach=1.0)
+    generator = torch.Generator().manual_seed(0)
+    free = (torch.rand(4000, 2, generator=generator) - 0.5) * 0.05
+    stops = free.abs().amax(-1, keepdim=True) < 0.01
+    touch.measure_rest(free, torch.zeros_like(free), torch.where(stops, 0.0, free))
+    nothing = torch.full((2, SCAN_SECTORS + 1, 2), CLEAR)
+    still, last = torch.zeros(2, 2), torch.zeros(2, 2)
+    slow, coasting = torch.tensor([0.005, -0.004]), torch.tensor([0.004, -0.02])
+    change = touch(torch.stack([slow, coasting]), still, last, still[:, :1], nothing)
+    assert torch.allclose(change, torch.stack([-slow, torch.zeros(2)]), atol=1e-6)
+    assert not touch(slow.expand(2, 2), still + 1.0, last, still[:, :1], nothing).any()

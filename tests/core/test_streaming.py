@@ -42,14 +42,17 @@ def test_streamed_from_the_ring_equals_the_whole_window(cameras):
         ring = KeyValueRing(backbone, batch=2)
         for t in range(length):
             layout = backbone.layout(torch.tensor([t]), ring.slots())
-            out = backbone(inputs.frames(slice(t, t + 1)), layout, ring.read(layout))
-            ring.append(out.cache, 0, t)
+            frame = inputs.frames(slice(t, t + 1))
+            out = backbone(frame, layout, ring.read(layout))
+            kept = backbone.remember(frame, layout, ring.read(layout))  # what a session commits, without predicting
+            assert all(torch.equal(a.keys, b.keys) and torch.equal(a.values, b.values) for a, b in zip(kept, out.cache))
+            ring.append(kept, 0, t)
             assert (out.clean[:, 0] - whole.clean[:, t]).abs().max() < 1e-4
             assert (out.reward[:, 0] - whole.reward[:, t]).abs().max() < 1e-4
 
 
 def test_two_frames_a_call_equal_one(frames: int = 40):
-    """Committing the newest frame in the same call as the next one changes nothing, far beyond the ring's length."""
+    """Two frames in a call give what one after the other gives, far beyond the ring's length."""
     config = world_config()
     backbone = model(config).backbone.eval()
     inputs = random_inputs(config, frames)
