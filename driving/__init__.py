@@ -1,1 +1,1 @@
-"""The driving product: rare multi-camera scenarios on the shared core. To come."""
+"""The driving product: rare multi-camera scenarios on the shared core."""

@@ -1,0 +1,117 @@
+"""A road: its lanes and what is painted on, stands beside and hangs over them.
+
+Plain data on a flat ground, in the scene's coordinates; made by `driving.road.build`, read by everything else. Polygons are
+shapely's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
+from shapely.ops import unary_union
+
+LightColour = Literal["green", "yellow", "red"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lane:
+    """One direction of travel."""
+
+    id: int
+    centre: np.ndarray
+    """float64 (N, 2), about a metre apart, in the direction of travel."""
+    width: float
+    speed_limit: float
+    """Metres a second."""
+    successors: tuple[int, ...] = ()
+    left: int | None = None
+    """The lane beside it in the same direction."""
+    right: int | None = None
+    opposite: int | None = None
+    """The nearest lane beside it in the other direction."""
+    junction: bool = False
+    """Whether it crosses a junction."""
+    signal: int | None = None
+    """The signal at its end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Marking:
+    """Paint on the road, or the curb."""
+
+    line: np.ndarray
+    """float64 (N, 2)."""
+    kind: Literal["solid", "dashed", "double", "stop", "curb"]
+    colour: Literal["white", "yellow"] = "white"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signal:
+    """A traffic light. Its phases follow each other for ever."""
+
+    id: int
+    position: tuple[float, float, float]
+    """Of its lamps."""
+    yaw: float
+    """Where it looks: against the traffic it is meant for."""
+    phases: tuple[tuple[LightColour, float], ...]
+    """(colour, seconds)."""
+    offset: float = 0.0
+    """Seconds into its phases at time 0."""
+
+    def colour(self, time: float) -> LightColour:
+        """What it shows."""
+        at = (time + self.offset) % sum(seconds for _, seconds in self.phases)
+        for colour, seconds in self.phases:
+            if at < seconds:
+                return colour
+            at -= seconds
+        return self.phases[-1][0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Building:
+    """Seen by cameras, known to no map."""
+
+    footprint: Polygon
+    height: float
+    colour: tuple[int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plant:
+    """A tree or bush."""
+
+    position: tuple[float, float]
+    height: float
+    kind: Literal["broad", "conifer", "bush"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Road:
+    """A piece of a town or country."""
+
+    name: str
+    kind: str
+    """What was asked of the builder: straight, curve, junction, ..."""
+    lanes: dict[int, Lane]
+    drivable: BaseGeometry
+    """Everything that wheels may touch."""
+    walkways: BaseGeometry
+    crossings: tuple[Polygon, ...] = ()
+    markings: tuple[Marking, ...] = ()
+    signals: dict[int, Signal] = field(default_factory=dict)
+    buildings: tuple[Building, ...] = ()
+    plants: tuple[Plant, ...] = ()
+    lamps: tuple[tuple[float, float], ...] = ()
+    """Street lamps."""
+
+    @cached_property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the ground that is described."""
+        return unary_union([self.drivable, self.walkways]).bounds
