@@ -1,7 +1,7 @@
 """Cameras on the ego vehicle: any number of them, with intrinsics and extrinsics.
 
-The ego's axes are x forward, y left, z up, from the middle of the rear axle on the ground; a camera's x right, y down, z forward
-(OpenCV), as in nuScenes.
+The ego's axes are x forward, y left, z up, from the middle of the rear axle on the ground; a camera's x right, y down,
+z forward (OpenCV), as in nuScenes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a scene is: who stands where at each moment, on which road, in what weather, seen by which cameras.
 
-Coordinates are nuScenes': x east, y north, z up, metres; yaw in radians, counter-clockwise from east; the ground is flat (z = 0).
-A body's position is the middle of its footprint, the ego's the middle of its rear axle.
+Coordinates are nuScenes': x east, y north, z up, metres; yaw in radians, counter-clockwise from east; the ground is flat
+(z = 0). A body's position is the middle of its footprint, the ego's the middle of its rear axle.
 Everything downstream (the source world, the layout shown to the network, labels, planners) reads these objects alone.
 """
 
