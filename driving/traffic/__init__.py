@@ -1,0 +1,1 @@
+"""Who moves on a road, and how."""
