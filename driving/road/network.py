@@ -11,10 +11,14 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from shapely.geometry import Polygon
+from shapely.geometry import LineString, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
+from driving.road.lines import headings
+
+CLEARANCE = 0.3
+"""How much of a lane's width on either side is left out when asking which lanes conflict, metres."""
 LightColour = Literal["green", "yellow", "red"]
 
 
@@ -115,3 +119,30 @@ class Road:
     def bounds(self) -> tuple[float, float, float, float]:
         """x0, y0, x1, y1 of the ground that is described."""
         return unary_union([self.drivable, self.walkways]).bounds
+
+    @cached_property
+    def predecessors(self) -> dict[int, tuple[int, ...]]:
+        """Of each lane: those it follows."""
+        return {i: tuple(j for j, lane in self.lanes.items() if i in lane.successors) for i in self.lanes}
+
+    @cached_property
+    def lane_points(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All points of all lanes: float64 (P, 2), their headings (P,) and lanes' ids (P,)."""
+        lanes = list(self.lanes.values())
+        points = np.concatenate([lane.centre for lane in lanes])
+        yaws = np.concatenate([headings(lane.centre) for lane in lanes])
+        return points, yaws, np.concatenate([np.full(len(lane.centre), lane.id) for lane in lanes])
+
+    @cached_property
+    def conflicts(self) -> dict[int, frozenset[int]]:
+        """Of each lane through a junction: the others that bodies on it would touch, save those from the same lane."""
+        lanes = [lane for lane in self.lanes.values() if lane.junction]
+        ground = [LineString(lane.centre).buffer(0.5 * lane.width - CLEARANCE, cap_style="flat") for lane in lanes]
+        return {
+            a.id: frozenset(
+                b.id
+                for b, other in zip(lanes, ground)
+                if a is not b and self.predecessors[a.id] != self.predecessors[b.id] and area.intersects(other)
+            )
+            for a, area in zip(lanes, ground)
+        }

@@ -119,7 +119,7 @@ class Drive:
     route: tuple[int, ...] = ()
     """The lanes to take next; after them, or without them, successors are drawn by the scene's seed."""
     aggressiveness: float = 0.5
-    """0: long gaps and soft pedals, 1: tailgating; 0.5: Treiber's values."""
+    """0: long gaps and soft pedals, 1: tailgating; 0.5: an ordinary driver."""
     obeys_signals: bool = True
     wrong_way: bool = False
     """Drives the lane from its end to its beginning, and on through its predecessors."""
