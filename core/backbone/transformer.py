@@ -50,6 +50,8 @@ class FrameShape:
     """Channels of what is known of a frame before it is imagined, token by token (renderings, layouts, rays); 0 for none."""
     motion: bool
     """Whether the camera's motion is given."""
+    facts: int = 0
+    """Numbers that say what is known of a frame as a whole."""
 
     @property
     def tokens(self) -> int:
@@ -77,6 +79,8 @@ class Inputs:
     """(B, T, 6) camera motion from the frame before, in units of the world's typical step."""
     condition: Tensor | None
     """(B, T, V, D, h, w)."""
+    facts: Tensor | None = None
+    """(B, T, G) what is known of each frame as a whole."""
 
     def frames(self, cut: slice) -> Inputs:
         """Some of the frames."""
@@ -89,6 +93,7 @@ class Inputs:
             self.started[:, cut],
             pick(self.motion),
             pick(self.condition),
+            pick(self.facts),
         )
 
 
@@ -143,10 +148,11 @@ class Backbone(nn.Module):
         d = config.width
         self.embed = nn.Linear(shape.channels, d)
         self.embed_condition = nn.Linear(shape.condition, d) if shape.condition else None
-        self.place = nn.Parameter(torch.randn(shape.tokens, d) * 0.02)
+        self.place = nn.Parameter(torch.randn(shape.rows * shape.columns, d) * 0.02)
         self.embed_action = nn.Linear(action.size, d) if action.kind == "continuous" else nn.Embedding(action.size, d)
         self.no_action = nn.Parameter(torch.zeros(d))
         self.embed_motion = nn.Linear(MOTION_SIZE, d) if shape.motion else None
+        self.embed_facts = nn.Linear(shape.facts, d) if shape.facts else None
         self.embed_levels = nn.Sequential(nn.Linear(2 * LEVEL_FEATURES, d), nn.SiLU(), nn.Linear(d, d))
         self.modulate = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -198,7 +204,7 @@ class Backbone(nn.Module):
 
     def _enter(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """Tokens (B, T, n, d), what is one fact for a whole frame (B, T, d), and the condition's tokens (B, T, n, D)."""
-        x = self.embed(_as_tokens(inputs.latents)) + self.place
+        x = self.embed(_as_tokens(inputs.latents)) + self.place.repeat(self.shape.cameras, 1)
         known = None
         if self.embed_condition is not None:
             assert inputs.condition is not None
@@ -245,6 +251,9 @@ class Backbone(nn.Module):
         if self.embed_motion is not None:
             assert inputs.motion is not None
             vector = vector + self.embed_motion(inputs.motion)
+        if self.embed_facts is not None:
+            assert inputs.facts is not None
+            vector = vector + self.embed_facts(inputs.facts)
         return vector
 
 

@@ -7,7 +7,7 @@ form (Dreamer 4, arXiv 2509.24527). The path is x = (1 - signal) noise + signal 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 import torch.nn.functional as F
@@ -128,16 +128,7 @@ def _spread(x: Tensor) -> Tensor:
 
 
 def _rows(inputs: Inputs, count: int) -> Inputs:
-    cut = lambda x: None if x is None else x[:count]  # noqa: E731
-    return Inputs(
-        inputs.latents[:count],
-        inputs.signal[:count],
-        inputs.stride[:count],
-        inputs.action[:count],
-        inputs.started[:count],
-        cut(inputs.motion),
-        cut(inputs.condition),
-    )
+    return Inputs(*(None if (x := getattr(inputs, f.name)) is None else x[:count] for f in fields(inputs)))
 
 
 def _two_half_steps(backbone: Backbone, inputs: Inputs, layout) -> Tensor:  # noqa: ANN001

@@ -11,6 +11,9 @@ import numpy as np
 
 from core.errors import ZoetropeError
 
+FACTS = "facts"
+"""The condition that says what is known of a frame as a whole, float (T, G)."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Episode:

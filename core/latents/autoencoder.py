@@ -19,6 +19,9 @@ from torch import Tensor, nn
 
 from core.errors import ZoetropeError
 
+PADDING = 4
+"""A frame whose height is no multiple of the patch is continued below its last row; the height must be a multiple of this."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerConfig:
@@ -43,8 +46,11 @@ class TokenizerConfig:
     """Standard deviation of the noise added to latents in training, so that the decoder forgives the model's errors."""
 
     def __post_init__(self) -> None:
-        if self.height % self.patch or self.width % self.patch:
-            raise ZoetropeError(f"tokenizer: {self.height}x{self.width} frames do not divide into patches of {self.patch}")
+        if self.width % self.patch or self.height % PADDING:
+            raise ZoetropeError(
+                f"tokenizer: {self.height}x{self.width} frames do not divide into patches of {self.patch} "
+                f"(heights need only be multiples of {PADDING})"
+            )
         if self.patch != 4 * 2 ** (len(self.encoder_widths) - 1) or len(self.encoder_widths) != len(self.decoder_widths):
             raise ZoetropeError(f"tokenizer: patch {self.patch} needs {self.patch.bit_length() - 2} widths in each half")
         if self.time_factor not in (1, 2, 4):
@@ -53,7 +59,7 @@ class TokenizerConfig:
     @property
     def grid(self) -> tuple[int, int]:
         """(h, w) tokens of a frame."""
-        return self.height // self.patch, self.width // self.patch
+        return -(-self.height // self.patch), self.width // self.patch
 
     @property
     def pixel_channels(self) -> int:
@@ -161,13 +167,19 @@ class Tokenizer(nn.Module):
 
     def encode_pixels(self, pixels: Tensor, valid: Tensor | None = None) -> Tensor:
         """(N, k, c, H, W) chunks of k = time_factor frames -> (N, C, h, w)."""
-        flat = rearrange(pixels, "n k c h w -> n (k c) h w")
-        mask = None if valid is None else rearrange(valid, "n k c h w -> n (k c) h w")
+        flat = self.pad(rearrange(pixels, "n k c h w -> n (k c) h w"))
+        mask = None if valid is None else self.pad(rearrange(valid, "n k c h w -> n (k c) h w"))
         return self.encoder(flat, mask)
 
     def decode_pixels(self, z: Tensor) -> Tensor:
         """(N, C, h, w) -> (N, k, c, H, W)."""
-        return rearrange(self.decoder(z), "n (k c) h w -> n k c h w", k=self.config.time_factor)
+        pixels = self.decoder(z)[:, :, : self.config.height]
+        return rearrange(pixels, "n (k c) h w -> n k c h w", k=self.config.time_factor)
+
+    def pad(self, pixels: Tensor) -> Tensor:
+        """Continue (N, c, H, W) below its last row until the rows divide into patches."""
+        missing = self.config.grid[0] * self.config.patch - self.config.height
+        return F.pad(pixels, (0, 0, 0, missing), mode="replicate") if missing else pixels
 
     def encode(self, frames: Tensor, depth: Tensor | None = None) -> Tensor:
         """uint8 (B, T, V, H, W, 3) [and depth (B, T, V, H, W)] -> latents (B, T/k, V, C, h, w)."""
@@ -197,7 +209,8 @@ class Tokenizer(nn.Module):
         Returns the share of variance that they keep.
         """
         p = self.config.patch
-        rows = rearrange(pixels, "n k c (h p) (w q) -> (n h w) (k c p q)", p=p, q=p).double()
+        whole = self.pad(rearrange(pixels, "n k c h w -> n (k c) h w"))
+        rows = rearrange(whole, "n c (h p) (w q) -> (n h w) (c p q)", p=p, q=p).double()
         mean = rows.mean(0)
         covariance = (rows - mean).T @ (rows - mean) / len(rows)
         values, vectors = torch.linalg.eigh(covariance)

@@ -7,7 +7,8 @@ Keyframe selection by view overlap after WorldMem (arXiv 2504.12369) and Context
 memory after Voyager (arXiv 2506.04225) and EvoWorld (arXiv 2510.01183).
 
 Cost and memory do not grow: the bank is allocated once, and a full bank replaces the keyframe that was recalled longest ago.
-Shape letters: N keyframes in the bank, K recalled, P = H W pixels.
+The cameras of a rig share a bank: what one has seen, another is shown.
+Shape letters: N keyframes in the bank, K recalled, V cameras, P = H W pixels.
 """
 
 from __future__ import annotations
@@ -53,6 +54,8 @@ class Witnesses:
     """Each (H, W), 0 where unknown."""
     pose: Tensor
     """(N, 4, 4)."""
+    intrinsics: Tensor
+    """(N, 3, 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class Keyframe:
     """The frame's."""
     real: bool
     """Whether it was seen, not imagined."""
+    camera: int = 0
+    """Which of the rig's cameras took it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,8 @@ class Rendering:
 
 IMAGINED = 0.5
 """How far an imagined keyframe is to be believed: what it shows is a hint, which may be imagined again and better."""
+View = tuple[Tensor, Tensor, Tensor]
+"""Where cameras stand: poses (..., 4, 4), intrinsics (..., 3, 3) and their inverse."""
 Views = tuple[Tensor, Tensor, Tensor, Tensor]
 """Many renderings: colour (..., 3, H, W), depth, valid and coarseness (..., H, W)."""
 KEPT = ("pose", "probes", "probe_depth", "obstacles", "alone", "beyond")
@@ -123,19 +130,21 @@ CUBIC_REACH = 2
 
 
 class SpatialMemory:
-    """The keyframe bank of one session and one camera model."""
+    """The keyframe bank of one session, for all cameras of its rig."""
 
     def __init__(self, config: SpatialConfig, intrinsics: Tensor, height: int, width: int):
+        """`intrinsics` (V, 3, 3)."""
         self.config, self.intrinsics, self.height, self.width = config, intrinsics.float(), height, width
-        self.rays = pixel_rays(self.intrinsics, height, width)
-        self.pixels = self.intrinsics @ self.rays.T
+        self.rays = torch.stack([pixel_rays(k, height, width) for k in self.intrinsics])
+        """Of each camera, (V, P, 3)."""
+        self.pixels = self.intrinsics[0] @ self.rays[0].T
         """Homogeneous pixel centres (3, P)."""
         self.columns, self.rows = self.pixels[0, :width], self.pixels[1, ::width]
         """Their coordinates (W,) and (H,)."""
         self.middle, self.index = torch.tensor([width, height]).view(2, 1) / 2, torch.arange(height * width)
         """The picture's middle (2, 1), and the number of each pixel (P,)."""
         self.from_pixels = torch.linalg.inv(self.intrinsics)
-        n, probes = config.capacity, len(self._grid(self.rays.view(height, width, 3), PROBE_STRIDE))
+        n, probes = config.capacity, len(self._grid(self.rays[0].view(height, width, 3), PROBE_STRIDE))
         # One block a keyframe, taken up front; a block is replaced, never written to, so that forks can share it.
         self.pictures = [torch.full((4, height, width), 1e-9) for _ in range(n)]
         """Colour in [-1, 1] and inverse depth (0 where unknown) of each keyframe."""
@@ -155,8 +164,10 @@ class SpatialMemory:
 
         self.real = torch.zeros(n, dtype=torch.bool)
         """Whether each keyframe was seen, not imagined."""
+        self.camera = torch.zeros(n, dtype=torch.int64)
+        """Which camera took each keyframe."""
 
-    INDEX = (*KEPT, "order", "used", "real")
+    INDEX = (*KEPT, "order", "used", "real", "camera")
     """Names of the tensors that describe the keyframes."""
 
     def copy(self) -> SpatialMemory:
@@ -178,12 +189,19 @@ class SpatialMemory:
         """Keyframes held."""
         return int((self.order >= 0).sum())
 
-    def add(self, colour: Tensor, depth: Tensor, pose: Tensor, number: int) -> int:
+    def add(self, colour: Tensor, depth: Tensor, pose: Tensor, number: int, camera: int = 0) -> int:
         """Remember a real view at once: `insert(keyframe(...))`. Returns the slot it took."""
-        return self.insert(self.keyframe(colour, depth, pose, number))
+        return self.insert(self.keyframe(colour, depth, pose, number, camera=camera))
 
     def keyframe(
-        self, colour: Tensor, depth: Tensor, pose: Tensor, number: int, real: bool = True, witnesses: Witnesses | None = None
+        self,
+        colour: Tensor,
+        depth: Tensor,
+        pose: Tensor,
+        number: int,
+        real: bool = True,
+        witnesses: Witnesses | None = None,
+        camera: int = 0,
     ) -> Keyframe:
         """A view as a keyframe: colour float (3, H, W) in [-1, 1], depth (H, W), 0 where unknown, and pose (4, 4).
 
@@ -192,13 +210,13 @@ class SpatialMemory:
         """
         depth = torch.where((depth > 0) & (depth < self.config.far), depth, 0)
         if witnesses is not None:
-            depth = torch.where(self._contradicted(depth, pose, witnesses), 0, depth)
+            depth = torch.where(self._contradicted(depth, pose, witnesses, camera), 0, depth)
         inverse_depth = torch.where(depth > 0, 1 / depth.clamp(min=1e-6), 0)
         probe_depth = self._grid(depth[..., None], PROBE_STRIDE)[:, 0]
-        rays = self._grid(self.rays.view(self.height, self.width, 3), PROBE_STRIDE)
+        rays = self._grid(self.rays[camera].view(self.height, self.width, 3), PROBE_STRIDE)
         low, high = self.config.obstacle
         if high > low:
-            obstacles, alone, beyond = (x[0] for x in obstacle_points(depth[None], self.rays, pose[None], (low, high)))
+            obstacles, alone, beyond = (x[0] for x in obstacle_points(depth[None], self.rays[camera], pose[None], (low, high)))
         else:
             obstacles = torch.full((self.width, 2), float("inf"))
             alone, beyond = torch.zeros(self.width, dtype=torch.bool), torch.zeros(self.width)
@@ -212,6 +230,7 @@ class SpatialMemory:
             beyond=beyond,
             number=number,
             real=real,
+            camera=camera,
         )
 
     def insert(self, keyframe: Keyframe) -> int:
@@ -222,30 +241,32 @@ class SpatialMemory:
         for name in KEPT:
             getattr(self, name)[slot] = getattr(keyframe, name)
         self.order[slot] = self.used[slot] = keyframe.number
-        self.real[slot] = keyframe.real
+        self.real[slot], self.camera[slot] = keyframe.real, keyframe.camera
         return slot
 
-    def render(self, pose: Tensor, number: int, before: int | None = None) -> Rendering:
-        """Show what memory knows of the view from `pose` (4, 4). `before` hides keyframes taken at or after that frame."""
+    def render(self, pose: Tensor, number: int, before: int | None = None, camera: int = 0) -> Rendering:
+        """Show what memory knows of a camera's view from `pose` (4, 4). `before` hides keyframes of that frame and after."""
         usable = self.order >= 0 if before is None else (self.order >= 0) & (self.order < before)
-        slots, witnesses = self._recall(pose, usable)
+        intrinsics = self.intrinsics[camera]
+        slots, witnesses = self._recall(pose, usable, intrinsics)
         if not slots:
             return self.nothing()
         self.used[slots] = number
-        return replace(self._warp(pose, slots), witnesses=witnesses)
+        return replace(self._warp(pose, slots, intrinsics), witnesses=witnesses)
 
     def scan(self, pose: Tensor) -> Tensor:
-        """What stands around a camera pose (4, 4), of all that is remembered: see `scan_obstacles`."""
-        held = self.order >= 0
+        """What stands around the first camera's pose (4, 4), of all that it remembers: see `scan_obstacles`."""
+        held = (self.order >= 0) & (self.camera == 0)
         views = (self.obstacles[held], self.alone[held], self.beyond[held], self.pose[held])
-        obstacles = Obstacles(*views, self.rays[: self.width, 0], self.real[held])
+        obstacles = Obstacles(*views, self.rays[0, : self.width, 0], self.real[held])
         return scan_obstacles(obstacles, pose[:2, 3], self.config.obstacle)
 
-    def _contradicted(self, depth: Tensor, pose: Tensor, witnesses: Witnesses) -> Tensor:
+    def _contradicted(self, depth: Tensor, pose: Tensor, witnesses: Witnesses, camera: int) -> Tensor:
         """bool (H, W): where depth (H, W) from `pose` puts a surface into space that a real keyframe has looked through."""
         coarse = self._grid(depth[..., None], WITNESS_STRIDE)
-        points = to_world(self._grid(self.rays.view(self.height, self.width, 3), WITNESS_STRIDE) * coarse, pose)
-        pixels, z = self._project(to_camera(points.expand(len(witnesses.pose), -1, -1), witnesses.pose))
+        points = to_world(self._grid(self.rays[camera].view(self.height, self.width, 3), WITNESS_STRIDE) * coarse, pose)
+        seen_from = to_camera(points.expand(len(witnesses.pose), -1, -1), witnesses.pose)
+        pixels, z = self._project(seen_from, witnesses.intrinsics[:, None])
         inside = (pixels >= 0).all(-1) & (pixels[..., 0] < self.width) & (pixels[..., 1] < self.height) & (z > self.config.near)
         column, row = torch.where(inside[..., None], pixels, 0).long().unbind(-1)
         index = row * self.width + column
@@ -260,23 +281,25 @@ class SpatialMemory:
         shared = inside.view(self.config.capacity, -1).sum(1) * self.real
         best = shared.topk(min(WITNESSES, self.config.capacity))
         slots = [slot for slot, share in zip(best.indices.tolist(), best.values.tolist()) if share > 0]
-        return Witnesses(tuple(self.pictures[i][3] for i in slots), self.pose[slots]) if slots else None
+        if not slots:
+            return None
+        return Witnesses(tuple(self.pictures[i][3] for i in slots), self.pose[slots], self.intrinsics[self.camera[slots]])
 
     def _grid(self, image: Tensor, stride: int) -> Tensor:
         """Every `stride`-th pixel of (H, W, c), both ways -> (n, c)."""
         return image[stride // 2 :: stride, stride // 2 :: stride].reshape(-1, image.shape[-1])
 
-    def _project(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Camera points (..., 3) -> pixel coordinates (..., 2) and depth (...)."""
+    def _project(self, points: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+        """Camera points (..., 3) under intrinsics (..., 3, 3) -> pixel coordinates (..., 2) and depth (...)."""
         z = points[..., 2]
         safe = z.clamp(min=1e-6)
-        u = points[..., 0] / safe * self.intrinsics[0, 0] + self.intrinsics[0, 2]
-        v = points[..., 1] / safe * self.intrinsics[1, 1] + self.intrinsics[1, 2]
+        u = points[..., 0] / safe * intrinsics[..., 0, 0] + intrinsics[..., 0, 2]
+        v = points[..., 1] / safe * intrinsics[..., 1, 1] + intrinsics[..., 1, 2]
         return torch.stack([u, v], -1), z
 
-    def _recall(self, pose: Tensor, usable: Tensor) -> tuple[list[int], Witnesses | None]:
+    def _recall(self, pose: Tensor, usable: Tensor, intrinsics: Tensor) -> tuple[list[int], Witnesses | None]:
         """Greedy choice of the keyframes that together show most of the view, and who can bear witness to it."""
-        pixels, z = self._project(to_camera(self.probes.view(-1, 3), pose))
+        pixels, z = self._project(to_camera(self.probes.view(-1, 3), pose), intrinsics)
         rows, columns = OVERLAP_GRID
         known = (self.probe_depth > 0) & usable[:, None]
         inside = (pixels >= 0).all(-1) & (pixels[:, 0] < self.width) & (pixels[:, 1] < self.height)
@@ -305,25 +328,27 @@ class SpatialMemory:
             covered = torch.maximum(covered, score[best])
         return chosen, self._witnesses(inside)
 
-    def _between(self, before: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    def _between(self, before: View, after: View) -> tuple[Tensor, Tensor]:
         """Maps homogeneous pixels times depth of cameras `before` to those of cameras `after`: (K, 3, 3) and (K, 3, 1)."""
-        motion = inverse(after) @ before
-        turn = self.intrinsics @ motion[..., :3, :3] @ self.from_pixels
-        return turn, self.intrinsics @ motion[..., :3, 3:]
+        (pose, _, from_pixels), (target, to_pixels, _) = before, after
+        motion = inverse(target) @ pose
+        return to_pixels @ motion[..., :3, :3] @ from_pixels, to_pixels @ motion[..., :3, 3:]
 
     def _turned(self, turn: Tensor) -> Tensor:
         """All homogeneous pixels through (K, 3, 3) -> (K, 3, P). A sum of a row and a column: no product over pixels."""
         across = turn[..., :1] * self.columns + turn[..., 2:]
         return (across[..., None, :] + (turn[..., 1:2] * self.rows)[..., None]).flatten(2)
 
-    def _warp(self, pose: Tensor, slots: list[int]) -> Rendering:
+    def _warp(self, pose: Tensor, slots: list[int], intrinsics: Tensor) -> Rendering:
         # Masks are carried as numbers, and what breaks a rule as how far it does: choosing by booleans costs ten times as much.
         h, w = self.height, self.width
         pictures = [self.pictures[i] for i in slots]
         inverse = torch.stack([picture[3:] for picture in pictures])
-        source_pose, target_pose = self.pose[slots], pose.expand(len(slots), 4, 4)
-        forth, forth_shift = self._between(source_pose, target_pose)
-        back, back_shift = self._between(target_pose, source_pose)
+        cameras = self.camera[slots]
+        source = (self.pose[slots], self.intrinsics[cameras], self.from_pixels[cameras])
+        target = (pose.expand(len(slots), 4, 4), intrinsics, torch.linalg.inv(intrinsics))
+        forth, forth_shift = self._between(source, target)
+        back, back_shift = self._between(target, source)
         depth = inverse.flatten(2).clamp(min=NOTHING).reciprocal_()
         front = self._front_depth(*_flatten(self._turned(forth).mul_(depth).add_(forth_shift)))
         depth = front.view(1, 1, -1)

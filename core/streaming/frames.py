@@ -52,10 +52,13 @@ class Newest:
     started: Tensor
     motion: Tensor
     condition: Tensor | None
+    facts: Tensor | None = None
     rendering: Views | None = None
     """What memory showed: colour (B, V, 3, H, W), depth, valid and coarseness (B, V, H, W)."""
 
 
+Conditions = dict[str, np.ndarray]
+"""What is known of a frame beside its pose, by the names of `Episode.conditions`; in a batch each with a leading axis B."""
 Keyframes = list[list[Keyframe | None]]
 """What is to be remembered of a step, for each session and camera; None where memory showed enough."""
 

@@ -70,6 +70,7 @@ class Imagination:
             frame.started[:, None],
             None if head is None else (frame.motion / head.scale)[:, None],
             add(frame.condition),
+            add(frame.facts),
         )
 
     def _slots(self, packed: bool) -> list[tuple[int, Tensor]]:

@@ -15,15 +15,20 @@ from torch import Tensor, nn
 from core.backbone.motion import MotionConfig, MotionHead
 from core.backbone.transformer import ActionConfig, Backbone, BackboneConfig, FrameShape
 from core.config import load_yaml, to_dict
+from core.episodes.episode import FACTS
 from core.errors import ZoetropeError
 from core.files import atomic_path, write_text
 from core.latents.autoencoder import Tokenizer, TokenizerConfig
 from core.latents.blend import Blend
+from core.memory.geometry import pixel_rays
+from core.memory.sketch import SKETCH, SKETCH_DEPTH
 from core.memory.spatial import SpatialConfig, Views
 
 WEIGHTS, CONFIG = "world.safetensors", "world.yaml"
 RENDERING_CHANNELS = 2
 """Channels that accompany the latent of a rendering: how much of the token is shown, and how coarsely."""
+RAY_CHANNELS = 6
+"""Where a token looks and where its camera stands, in the axes of the rig's first camera."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,12 +46,25 @@ class WorldConfig:
     """Denoising steps a frame, unless asked otherwise."""
     rate: int = 25
     """Frames a second at which the world is meant to be played."""
+    sketch: bool = False
+    """Whether every frame comes with a sketch of what is known of it (`core.memory.sketch`); needs `spatial`."""
+    facts: int = 0
+    """Numbers that say what is known of a frame as a whole (weather, light), `Episode.conditions["facts"]`; 0 for none."""
+    rays: bool = False
+    """Whether the backbone is shown where every token looks, so that a rig it has never seen works."""
 
     def __post_init__(self) -> None:
         if self.tokenizer.time_factor != 1:
             raise ZoetropeError("world: an interactive world answers every action, so its tokenizer's time_factor must be 1")
         if self.spatial is not None and (self.motion is None or not self.tokenizer.depth):
             raise ZoetropeError("world: spatial memory needs a motion head and a tokenizer with depth")
+        if (self.sketch or self.rays) and self.spatial is None:
+            raise ZoetropeError("world: sketch and rays need spatial")
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """Names of what this world is told of every frame, as in `Episode.conditions`."""
+        return ((SKETCH, SKETCH_DEPTH) if self.sketch else ()) + ((FACTS,) if self.facts else ())
 
     @property
     def height(self) -> int:
@@ -64,8 +82,9 @@ class WorldConfig:
             channels=self.tokenizer.channels,
             rows=rows,
             columns=columns,
-            condition=self.tokenizer.channels + RENDERING_CHANNELS if self.spatial else 0,
+            condition=(self.tokenizer.channels + RENDERING_CHANNELS if self.spatial else 0) + RAY_CHANNELS * self.rays,
             motion=self.motion is not None,
+            facts=self.facts,
         )
 
 
@@ -89,12 +108,27 @@ class WorldModel(nn.Module):
         The encoder's linear half alone codes it: the backbone learns the rest, at a tenth of the cost.
         """
         disparity = (self.config.tokenizer.near / depth.clamp(min=1e-3)).clamp(0, 1)[:, None]
-        mask = valid[:, None]
-        latents = self.tokenizer.encoder.linear(torch.cat([colour, disparity], 1))
+        mask, pad = valid[:, None], self.tokenizer.pad
+        latents = self.tokenizer.encoder.linear(pad(torch.cat([colour, disparity], 1)))
         patch = self.config.tokenizer.patch
-        extra = F.avg_pool2d(torch.cat([mask, coarseness[:, None].clamp(-2, 2)], 1), patch)
+        extra = F.avg_pool2d(pad(torch.cat([mask, coarseness[:, None].clamp(-2, 2)], 1)), patch)
+        if self.config.sketch:
+            return torch.cat([latents, extra], 1)
         any_shown = (mask.amax((1, 2, 3), keepdim=True) > 0).float()
         return torch.cat([latents, extra], 1) * any_shown
+
+    def rays(self, intrinsics: Tensor, pose: Tensor) -> Tensor | None:
+        """Where the tokens of a rig look: intrinsics (V, 3, 3), poses (V, 4, 4) -> (V, 6, h, w); None where not asked for."""
+        if not self.config.rays:
+            return None
+        tokenizer = self.config.tokenizer
+        (rows, columns), patch = tokenizer.grid, tokenizer.patch
+        coarse = intrinsics.float() / intrinsics.new_tensor([[patch], [patch], [1]])
+        rigid = torch.linalg.inv(pose[:1]) @ pose
+        looks = [pixel_rays(k, rows, columns) @ turn[:3, :3].T for k, turn in zip(coarse, rigid)]
+        look = F.normalize(torch.stack(looks), dim=-1).transpose(1, 2).unflatten(2, (rows, columns))
+        stands = rigid[:, :3, 3, None, None].expand(-1, -1, rows, columns)
+        return torch.cat([look, stands], 1)
 
     def show(self, latents: Tensor, rendering: Views | None) -> Tensor:
         """Decode latents (N, C, h, w) and blend in memory's rendering -> pixels (N, c, H, W)."""

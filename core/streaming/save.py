@@ -21,8 +21,8 @@ from core.streaming.session import Session
 if TYPE_CHECKING:
     from core.streaming.world import World
 
-FORMAT = "zoetrope-session-3"
-_NEWEST = ("latents", "action", "started", "motion", "condition")
+FORMAT = "zoetrope-session-4"
+_NEWEST = ("latents", "action", "started", "motion", "condition", "facts")
 _KEYFRAME = ("picture", *KEPT)
 
 
@@ -35,18 +35,18 @@ def write_session(session: Session, path: Path) -> None:
     tensors |= {"motion": session._motion, "action": session._action}
     if session._pose is not None:
         tensors["pose"] = session._pose
+    if session._rays is not None:
+        tensors["rays"] = session._rays
     if session.newest is not None:
         tensors |= {f"newest.{n}": t for n in _NEWEST if (t := getattr(session.newest, n)) is not None}
     for number, made in enumerate(session._coming):
         tensors |= _coming_tensors(f"coming.{number}", made.result())
-    for b, cameras in enumerate(session._spatial):
-        for v, memory in enumerate(cameras):
-            name = f"spatial.{b}.{v}"
-            tensors |= {f"{name}.{n}": getattr(memory, n) for n in SpatialMemory.INDEX}
-            tensors[f"{name}.intrinsics"] = memory.intrinsics
-            held = [i for i in range(memory.config.capacity) if memory.order[i] >= 0]
-            if held:
-                tensors[f"{name}.pictures"] = torch.stack([memory.pictures[i] for i in held])
+    for b, memory in enumerate(session._spatial):
+        tensors |= {f"spatial.{b}.{n}": getattr(memory, n) for n in SpatialMemory.INDEX}
+        tensors[f"spatial.{b}.intrinsics"] = memory.intrinsics
+        held = [i for i in range(memory.config.capacity) if memory.order[i] >= 0]
+        if held:
+            tensors[f"spatial.{b}.pictures"] = torch.stack([memory.pictures[i] for i in held])
     facts = {
         "world": session.world.config.name,
         "folder": str(session.world.folder or ""),
@@ -76,7 +76,7 @@ def _coming_tensors(prefix: str, made: Keyframes) -> dict[str, Tensor]:
 
 
 def _keyframe_facts(keyframe: Keyframe | None) -> dict | None:
-    return None if keyframe is None else {"number": keyframe.number, "real": keyframe.real}
+    return None if keyframe is None else {"number": keyframe.number, "real": keyframe.real, "camera": keyframe.camera}
 
 
 def _read_coming(prefix: str, facts: list, tensors: dict[str, Tensor]) -> Keyframes:
@@ -124,23 +124,20 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
         times.copy_(tensors[f"ring.times.{i}"])
     session._motion, session._action, session._pose = tensors["motion"], tensors["action"], tensors.get("pose")
     if "newest.latents" in tensors:
-        latents, action, started, motion, condition = (tensors.get(f"newest.{n}") for n in _NEWEST)
+        latents, action, started, motion, condition, told = (tensors.get(f"newest.{n}") for n in _NEWEST)
         assert latents is not None and action is not None and started is not None and motion is not None
-        session.newest = Newest(latents, action, started, motion, condition)
+        session.newest = Newest(latents, action, started, motion, condition, told)
+    session._rays = tensors.get("rays")
     config = world.config
     if config.spatial is not None:
         for b in range(len(session.seeds)):
-            cameras = []
-            for v in range(config.cameras):
-                name = f"spatial.{b}.{v}"
-                memory = SpatialMemory(config.spatial, tensors[f"{name}.intrinsics"], config.height, config.width)
-                for part in SpatialMemory.INDEX:
-                    getattr(memory, part).copy_(tensors[f"{name}.{part}"])
-                held = [i for i in range(config.spatial.capacity) if memory.order[i] >= 0]
-                for row, slot in enumerate(held):
-                    memory.pictures[slot] = tensors[f"{name}.pictures"][row].clone()
-                cameras.append(memory)
-            session._spatial.append(cameras)
+            memory = SpatialMemory(config.spatial, tensors[f"spatial.{b}.intrinsics"], config.height, config.width)
+            for part in SpatialMemory.INDEX:
+                getattr(memory, part).copy_(tensors[f"spatial.{b}.{part}"])
+            held = [i for i in range(config.spatial.capacity) if memory.order[i] >= 0]
+            for row, slot in enumerate(held):
+                memory.pictures[slot] = tensors[f"spatial.{b}.pictures"][row].clone()
+            session._spatial.append(memory)
     session._coming = tuple(done(_read_coming(f"coming.{i}", made, tensors)) for i, made in enumerate(facts["coming"]))
     session.number, session.steps = int(facts["number"]), int(facts["steps"])
     session.spatial_on, session.packed_on = bool(facts["spatial_on"]), bool(facts["packed_on"])

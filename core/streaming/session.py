@@ -24,12 +24,13 @@ import torch
 from torch import Tensor
 
 from core.backbone.transformer import MOTION_SIZE
-from core.episodes.episode import Episode
+from core.episodes.episode import FACTS, Episode
 from core.errors import ZoetropeError
 from core.memory.geometry import move, relative_motion
 from core.memory.obstacles import CLEAR, SCAN_SECTORS
+from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
 from core.memory.spatial import Keyframe, Rendering, SpatialMemory, Views, Witnesses
-from core.streaming.frames import Frame, Keyframes, MemoryView, Newest, done
+from core.streaming.frames import Conditions, Frame, Keyframes, MemoryView, Newest, done
 from core.streaming.imagination import Imagination
 
 if TYPE_CHECKING:
@@ -61,7 +62,10 @@ class Session:
         self._imagination = Imagination(world.model, batch)
         self._committed: Future[None] = done(None)
         """The newest frame's way into the key/value ring."""
-        self._spatial: list[list[SpatialMemory]] = []
+        self._spatial: list[SpatialMemory] = []
+        """One a session of the batch."""
+        self._rays: Tensor | None = None
+        """(B, V, 6, h, w) where tokens look, for a world that asks for it."""
         self._coming: tuple[Future[Keyframes], ...] = ()
         """Keyframes on their way into spatial memory; that of the newest frame is not seen by the step right after it."""
         self.newest: Newest | None = None
@@ -81,37 +85,45 @@ class Session:
         if config.spatial is not None:
             for context in contexts:
                 assert context.intrinsics is not None
-                self._spatial.append(
-                    [
-                        SpatialMemory(config.spatial, torch.from_numpy(k), config.height, config.width)
-                        for k in context.intrinsics
-                    ]
-                )
+                intrinsics = torch.from_numpy(context.intrinsics)
+                self._spatial.append(SpatialMemory(config.spatial, intrinsics, config.height, config.width))
+        if config.rays:
+            self._rays = torch.stack([self._look(context) for context in contexts])
         pick = lambda values, t: None if values[0] is None else np.stack([v[t] for v in values])  # noqa: E731
         for t in range(len(contexts[0])):
             action = None if t == 0 else pick([c.action for c in contexts], t - 1)
             frames = pick([c.frames for c in contexts], t)
             pose, depth = pick([c.pose for c in contexts], t), pick([c.depth for c in contexts], t)
             assert frames is not None
-            self._observe(frames, action, pose, depth)
+            known = {name: np.stack([c.conditions[name][t] for c in contexts]) for name in self.world.config.conditions}
+            self._observe(frames, action, pose, depth, known)
         self._remember_state()
 
-    def step(self, action: Any, pose: np.ndarray | None = None) -> Frame:
+    def step(self, action: Any, pose: np.ndarray | None = None, conditions: Conditions | None = None) -> Frame:
         """Imagine the next frame. `action` is (A,) or an int ((B, A) or (B,) in a batch).
 
-        `pose` (V, 4, 4) ((B, V, 4, 4) in a batch) overrides where the motion head would put the cameras.
+        `pose` (V, 4, 4) ((B, V, 4, 4) in a batch) overrides where the motion head would put the cameras. `conditions` says what
+        is known of the frame, in a world that is told; nothing is known of what is left out.
         """
-        return self.submit(action, pose).result()
+        return self.submit(action, pose, conditions).result()
 
-    def submit(self, action: Any, pose: np.ndarray | None = None) -> Future[Frame]:
+    def submit(self, action: Any, pose: np.ndarray | None = None, conditions: Conditions | None = None) -> Future[Frame]:
         """The same as `step`, but returns as soon as the frame is imagined; it is decoded while the next one is asked for."""
         self._take_snapshot()
         batched = self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0)
         given = None if pose is None else self._batched(pose, 3)
-        self._log.append(("step", batched, given, self.steps, self.spatial_on, self.packed_on))
-        return self._step(batched, given)
+        known = self._batched_conditions(conditions)
+        self._log.append(("step", batched, given, known, self.steps, self.spatial_on, self.packed_on))
+        return self._step(batched, given, known)
 
-    def observe(self, frames: np.ndarray, action: Any, pose: np.ndarray | None = None, depth: np.ndarray | None = None) -> None:
+    def observe(
+        self,
+        frames: np.ndarray,
+        action: Any,
+        pose: np.ndarray | None = None,
+        depth: np.ndarray | None = None,
+        conditions: Conditions | None = None,
+    ) -> None:
         """A real frame happened: uint8 (V, H, W, 3) after `action`, with pose (V, 4, 4) and depth (V, H, W) where known."""
         self._take_snapshot()
         entry = (
@@ -119,6 +131,7 @@ class Session:
             self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0),
             None if pose is None else self._batched(pose, 3),
             None if depth is None else self._batched(depth, 3),
+            self._batched_conditions(conditions),
         )
         self._log.append(("observe", *entry))
         self._observe(*entry)
@@ -146,7 +159,8 @@ class Session:
         twin.seeds = [self.seeds[i] for i in members]
         self._committed.result()
         twin._imagination = self._imagination.select(rows)
-        twin._spatial = [[memory.copy() for memory in self._spatial[i]] for i in members] if self._spatial else []
+        twin._spatial = [self._spatial[i].copy() for i in members] if self._spatial else []
+        twin._rays = pick(self._rays)
         twin._coming = tuple(done([made[i] for i in members]) for made in (f.result() for f in self._coming) if made)
         twin._pose, twin._motion, twin._action = pick(self._pose), self._motion[rows], self._action[rows]
         if (newest := self.newest) is not None:
@@ -157,6 +171,7 @@ class Session:
                 started=newest.started[rows],
                 motion=newest.motion[rows],
                 condition=pick(newest.condition),
+                facts=pick(newest.facts),
                 rendering=None if seen is None else (seen[0][rows], seen[1][rows], seen[2][rows], seen[3][rows]),
             )
         twin._recalled = self._recalled if members[0] == 0 else ()  # the map shows the first member alone
@@ -203,18 +218,17 @@ class Session:
     @property
     def held(self) -> dict[str, int]:
         """What memory holds now: tokens and keyframes of a session, and bytes allocated in all."""
-        banks = [memory for cameras in self._spatial for memory in cameras]
         return {
             "tokens": self._imagination.ring.tokens,
-            "keyframes": sum(m.count for m in self._spatial[0]) if banks else 0,
-            "bytes": self._imagination.ring.bytes + sum(m.bytes for m in banks),
+            "keyframes": self._spatial[0].count if self._spatial else 0,
+            "bytes": self._imagination.ring.bytes + sum(m.bytes for m in self._spatial),
         }
 
     def memory_view(self) -> MemoryView | None:
-        """The map of the first camera of the first session; None without spatial memory."""
+        """The map of the first session, as its first camera was shown it; None without spatial memory."""
         if not self._spatial or self._pose is None:
             return None
-        memory = self._spatial[0][0]
+        memory = self._spatial[0]
         slots = [i for i in range(memory.config.capacity) if memory.order[i] >= 0]
         points = memory.obstacles[slots].reshape(-1, 2)
         points = points[torch.isfinite(points).all(-1)]
@@ -228,32 +242,38 @@ class Session:
     # -- inside ----------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def _step(self, action: np.ndarray, given: np.ndarray | None) -> Future[Frame]:
+    def _step(self, action: np.ndarray, given: np.ndarray | None, known: Conditions) -> Future[Frame]:
         clock, background = _Clock(), self.world.background
         with clock.during("memory"):
             self._remember(self._coming[:-1])
             moved = torch.from_numpy(action)
             pose = self._next_pose(moved, None if given is None else torch.from_numpy(given).float())
-            rendering, witnesses = self._render(pose)
+            sketch, facts = self._sketch(known), self._facts(known)
+            rendering, witnesses = self._render(pose, sketch)
             condition = self._condition(rendering)
         self._committed.result()
         with clock.during("imagine"):
             assert self.newest is not None
             started = torch.ones(len(self.seeds), dtype=torch.bool)
             noise = self._noise(self.newest.latents.shape)
-            fresh = Newest(noise, moved, started, self._relative(pose), condition, rendering)
+            fresh = Newest(noise, moved, started, self._relative(pose), condition, facts, rendering)
             latents, reward, ended = self._imagination.imagine(fresh, self.number, self.steps, self.packed_on)
         number, imagined = self.number, replace(fresh, latents=latents)
         self._accept(imagined, pose, clock)
         shown = background.submit(self._show, imagined, clock)
         frame = background.submit(self._frame, shown, pose, reward, ended)
-        made = background.submit(self._make_keyframes, shown, rendering, pose, witnesses, number, clock)
+        made = background.submit(self._make_keyframes, shown, rendering, sketch, pose, witnesses, number, clock)
         self._coming = (*self._coming, made)
         return frame
 
     @torch.inference_mode()
     def _observe(
-        self, frames: np.ndarray, action: np.ndarray | None, pose: np.ndarray | None, depth: np.ndarray | None
+        self,
+        frames: np.ndarray,
+        action: np.ndarray | None,
+        pose: np.ndarray | None,
+        depth: np.ndarray | None,
+        given: Conditions,
     ) -> None:
         model = self.world.model
         batch = len(frames)
@@ -267,7 +287,8 @@ class Session:
         seen = torch.from_numpy(np.ascontiguousarray(frames))
         known = None if depth is None else torch.from_numpy(np.asarray(depth, np.float32))
         latents = model.tokenizer.encode(seen[:, None], None if known is None else known[:, None])[:, 0]
-        rendering, _ = self._render(where)
+        sketch = self._sketch(given)
+        rendering, _ = self._render(where, sketch)
         condition = self._condition(rendering)
         motion = self._relative(where) if action is not None else torch.zeros(batch, MOTION_SIZE)
         if self._spatial:
@@ -276,9 +297,11 @@ class Session:
                 assert known is not None
                 known = known[:, 0]
             pixels = model.tokenizer.pack(seen, known)[0]
+            if sketch is not None:
+                known = known * (1 - sketch.moving)
             self._coming = (done(self._keyframes(pixels, known, where, rendering, None, self.number)),)
             self._remember(self._coming)
-        self._accept(Newest(latents, moved, started, motion, condition, rendering), where, _Clock())
+        self._accept(Newest(latents, moved, started, motion, condition, self._facts(given), rendering), where, _Clock())
 
     def _accept(self, frame: Newest, pose: Tensor | None, clock: _Clock) -> None:
         """Go on from a frame; what follows is asked for only once it is in the ring."""
@@ -307,6 +330,7 @@ class Session:
         self,
         shown: Future[Shown],
         rendering: Views | None,
+        sketch: Sketch | None,
         pose: Tensor | None,
         witnesses: Seers,
         number: int,
@@ -314,6 +338,8 @@ class Session:
     ) -> Keyframes:
         pixels, _, depth = shown.result()
         with clock.during("memory"):
+            if sketch is not None and depth is not None:
+                depth = sketch.remembered_depth(depth)
             made = self._keyframes(pixels, depth, pose, rendering, witnesses, number)
         self.timings = clock.milliseconds
         return made
@@ -338,15 +364,15 @@ class Session:
             if Rendering(colour, far, valid, coarseness, ()).shown(config.coarse) >= limit:
                 return None
             view = (pixels[b, v, :3], depth[b, v], pose[b, v], number)
-            return memory.keyframe(*view) if witnesses is None else memory.keyframe(*view, False, witnesses[b][v])
+            return memory.keyframe(*view, witnesses is None, witnesses[b][v] if witnesses else None, v)
 
-        return [[make(b, v, memory) for v, memory in enumerate(cameras)] for b, cameras in enumerate(self._spatial)]
+        return [[make(b, v, memory) for v in range(self.world.config.cameras)] for b, memory in enumerate(self._spatial)]
 
     def _remember(self, coming: Sequence[Future[Keyframes]]) -> None:
         """Take the first of the keyframes that are on their way into spatial memory."""
         for made in coming:
-            for cameras, keyframes in zip(self._spatial, made.result()):
-                for memory, keyframe in zip(cameras, keyframes):
+            for memory, keyframes in zip(self._spatial, made.result()):
+                for keyframe in keyframes:
                     if keyframe is not None:
                         memory.insert(keyframe)
         self._coming = self._coming[len(coming) :]
@@ -358,7 +384,7 @@ class Session:
             return given
         scan = None
         if head.config.scan and self._spatial:
-            scan = torch.stack([memory[0].scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
+            scan = torch.stack([memory.scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
         elif head.config.scan:
             scan = torch.full((len(self.seeds), SCAN_SECTORS + 1, 2), CLEAR)
         latents = None if self.newest is None else self.newest.latents
@@ -374,25 +400,58 @@ class Session:
             return torch.zeros(len(self.seeds), MOTION_SIZE)
         return relative_motion(self._pose[:, 0], pose[:, 0])
 
-    def _render(self, pose: Tensor | None) -> tuple[Views | None, Seers]:
-        """What memory shows of every camera's view: colour (B, V, 3, H, W), depth, valid, coarseness (B, V, H, W)."""
+    def _render(self, pose: Tensor | None, sketch: Sketch | None) -> tuple[Views | None, Seers]:
+        """What memory shows of every camera's view, over the sketch: colour (B, V, 3, H, W), depth, valid, coarseness."""
         if not self._spatial or pose is None:
             return None, []
         if self.spatial_on:
-            views = [[m.render(p, self.number) for m, p in zip(ms, ps)] for ms, ps in zip(self._spatial, pose)]
+            views = [[m.render(p, self.number, camera=v) for v, p in enumerate(poses)] for m, poses in zip(self._spatial, pose)]
         else:
-            views = [[m.nothing() for m in ms] for ms in self._spatial]
+            views = [[m.nothing() for _ in poses] for m, poses in zip(self._spatial, pose)]
         self._recalled = views[0][0].recalled
         stack = lambda name: torch.stack([torch.stack([getattr(v, name) for v in vs]) for vs in views])  # noqa: E731
         shown = stack("colour"), stack("depth"), stack("valid"), stack("coarseness")
-        return shown, [[v.witnesses for v in vs] for vs in views]
+        return shown if sketch is None else sketch.under(shown), [[v.witnesses for v in vs] for vs in views]
+
+    def _batched_conditions(self, conditions: Conditions | None) -> Conditions:
+        """Every wanted condition with a leading axis B; nothing is known where none is given."""
+        config, given = self.world.config, conditions or {}
+        view = (len(self.seeds), config.cameras, config.height, config.width)
+        nothing = {SKETCH: np.zeros((*view, 4), np.uint8), SKETCH_DEPTH: np.zeros(view, np.float16)}
+        nothing[FACTS] = np.zeros((len(self.seeds), config.facts), np.float32)
+        if unknown := sorted(set(given) - set(config.conditions)):
+            raise ZoetropeError(f"session: world '{config.name}' is not told '{unknown[0]}'")
+        out = {}
+        for name in config.conditions:
+            value = nothing[name]
+            if name in given:
+                array = np.asarray(given[name])
+                array = (array[None] if self.single else array).astype(value.dtype)
+                if array.shape != value.shape:
+                    raise ZoetropeError(f"session: {name}: expected shape {value.shape}, found {array.shape}")
+                value = array
+            out[name] = value
+        return out
+
+    def _sketch(self, known: Conditions) -> Sketch | None:
+        return Sketch.unpack(known[SKETCH], known[SKETCH_DEPTH]) if SKETCH in known else None
+
+    def _facts(self, known: Conditions) -> Tensor | None:
+        return torch.from_numpy(known[FACTS]).float() if FACTS in known else None
+
+    def _look(self, context: Episode) -> Tensor:
+        assert context.intrinsics is not None and context.pose is not None
+        looks = self.world.model.rays(torch.from_numpy(context.intrinsics), torch.from_numpy(context.pose[0]))
+        assert looks is not None
+        return looks
 
     def _condition(self, rendering: Views | None) -> Tensor | None:
         if rendering is None:
             return None
         flat = _flat_views(rendering)
         assert flat is not None
-        return self.world.model.encode_rendering(*flat).unflatten(0, (len(self.seeds), -1))
+        coded = self.world.model.encode_rendering(*flat).unflatten(0, (len(self.seeds), -1))
+        return coded if self._rays is None else torch.cat([coded, self._rays], 2)
 
     def _noise(self, shape: torch.Size) -> Tensor:
         """Noise decided by each session's seed and the frame's number alone."""
@@ -448,7 +507,7 @@ class Session:
         twin = object.__new__(Session)
         twin.__dict__.update(self.__dict__)
         twin._imagination = self._imagination.copy()
-        twin._spatial = [[memory.copy() for memory in cameras] for cameras in self._spatial]
+        twin._spatial = [memory.copy() for memory in self._spatial]
         twin.timings, twin._snapshots, twin._log = dict(self.timings), [], []
         return twin
 

@@ -110,3 +110,5 @@ class World:
             )
         if config.motion is not None and (context.pose is None or context.intrinsics is None):
             raise ZoetropeError(f"open: world '{config.name}' needs the pose and intrinsics of its context frames")
+        if missing := [name for name in config.conditions if name not in context.conditions]:
+            raise ZoetropeError(f"open: world '{config.name}' needs '{missing[0]}' among its context's conditions")

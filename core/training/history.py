@@ -62,13 +62,15 @@ def _rollout(
         "ended",
         "motion",
         "condition",
+        "facts",
         *RENDERING,
     )
     real = prepared.read(index, names, start, length)
     session = world.open(episode.window(0, config.context), seed=index)
     past, renderings, conditions = [], [], []
     for t in range(config.context, length):
-        session.step(episode.action[t - 1], None if episode.pose is None else episode.pose[t])
+        told = {name: episode.conditions[name][t] for name in world.config.conditions}
+        session.step(episode.action[t - 1], None if episode.pose is None else episode.pose[t], told)
         newest = session.newest
         assert newest is not None
         past.append(newest.latents[0])

@@ -20,12 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from core.episodes.episode import Episode
+from core.episodes.episode import FACTS, Episode
 from core.episodes.store import EpisodeStore
 from core.files import atomic_path
 from core.hardware import cores
 from core.memory.geometry import pixel_rays, relative_motion
 from core.memory.obstacles import Obstacles, obstacle_points, scan_obstacles
+from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
 from core.memory.spatial import SpatialMemory, Views
 from core.streaming.model import WorldModel
 
@@ -48,6 +49,9 @@ class PrepareConfig:
         Gap(frames=24, share=0.15),
         Gap(frames=0, share=0.05),
     )
+    untold: float = 0.0
+    """Share of frames of which nothing is told, in a world that is told something: it learns to do without (classifier-free
+    guidance, arXiv 2207.12598, needs that too)."""
     seed: int = 0
 
 
@@ -173,7 +177,7 @@ def _motions(pose: Tensor) -> Tensor:
 
 def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, rng: np.random.Generator) -> dict[str, Tensor]:
     """All that training needs of an episode, as tensors with a leading time axis."""
-    length, cameras = episode.frames.shape[:2]
+    length = len(episode)
     frames = torch.from_numpy(episode.frames)
     depth = None if episode.depth is None else torch.from_numpy(episode.depth.astype(np.float32))
     action = torch.from_numpy(episode.action)
@@ -189,11 +193,12 @@ def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, 
         out["ended"] = torch.cat([torch.zeros(1, dtype=torch.bool), torch.from_numpy(episode.terminated[:-1])])
     if model.config.motion is not None and episode.pose is not None:
         out["motion"] = _motions(torch.from_numpy(episode.pose[:, 0]))
+    told = rng.random(length) >= config.untold if model.config.conditions else np.ones(length, bool)
     if model.config.spatial is not None and episode.pose is not None and depth is not None:
         assert episode.intrinsics is not None
-        views = [_remember(model, episode, v, config, rng) for v in range(cameras)]
-        for name in (*RENDERING, "condition"):
-            out[name] = torch.stack([view[name] for view in views], 1)
+        out |= _remember(model, episode, config, told, rng)
+    if model.config.facts:
+        out["facts"] = torch.from_numpy(episode.conditions[FACTS] * told[:, None]).float()
     return out
 
 
@@ -207,29 +212,37 @@ def _encode(model: WorldModel, frames: Tensor, depth: Tensor | None) -> Tensor:
 
 
 def _remember(
-    model: WorldModel, episode: Episode, camera: int, config: PrepareConfig, rng: np.random.Generator
+    model: WorldModel, episode: Episode, config: PrepareConfig, told: np.ndarray, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """What memory shows of every frame of one camera."""
+    """What memory shows of every frame, over what is known of those that are told of, bool (T,)."""
     assert model.config.spatial is not None and episode.intrinsics is not None
     assert episode.pose is not None and episode.depth is not None
-    length = len(episode)
-    bank = replace(model.config.spatial, capacity=length)
-    height, width = episode.frames.shape[2:4]
-    memory = SpatialMemory(bank, torch.from_numpy(episode.intrinsics[camera]), height, width)
-    colour = torch.from_numpy(episode.frames[:, camera]).permute(0, 3, 1, 2).float() / 127.5 - 1
-    depth = torch.from_numpy(episode.depth[:, camera].astype(np.float32))
-    pose = torch.from_numpy(episode.pose[:, camera])
+    length, cameras, height, width = episode.frames.shape[:4]
+    bank = replace(model.config.spatial, capacity=length * cameras)
+    intrinsics, pose = torch.from_numpy(episode.intrinsics), torch.from_numpy(episode.pose)
+    memory = SpatialMemory(bank, intrinsics, height, width)
     gaps = rng.choice([g.frames for g in config.gaps], size=length, p=[g.share for g in config.gaps])
-    shown = []
+    rays = model.rays(intrinsics, pose[0])
+    parts: list[dict[str, Tensor]] = []
     for t in range(length):
         gap = int(gaps[t])
-        shown.append(memory.nothing() if gap == 0 else memory.render(pose[t], t, before=t - gap + 1))
-        memory.add(colour[t], depth[t], pose[t], t)
-    stacked = {name: torch.stack([getattr(s, name) for s in shown]) for name in RENDERING}
-    parts = [
-        model.encode_rendering(*(stacked[n][start : start + 32] for n in RENDERING)).half() for start in range(0, length, 32)
-    ]
-    return pack_rendering(stacked) | {"condition": torch.cat(parts)}
+        views = [
+            memory.nothing() if gap == 0 else memory.render(pose[t, v], t, before=t - gap + 1, camera=v) for v in range(cameras)
+        ]
+        colour, far, valid, coarseness = (torch.stack([getattr(v, name) for v in views]) for name in RENDERING)
+        shown, depth = (colour, far, valid, coarseness), torch.from_numpy(episode.depth[t].astype(np.float32))
+        if model.config.sketch:
+            sketch = Sketch.unpack(episode.conditions[SKETCH][t], episode.conditions[SKETCH_DEPTH][t])
+            depth = depth * (1 - sketch.moving)
+            shown = (sketch if told[t] else sketch.blank()).under(shown)
+        seen = torch.from_numpy(episode.frames[t]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for v in range(cameras):
+            memory.add(seen[v], depth[v], pose[t, v], t, camera=v)
+        condition = model.encode_rendering(*shown)
+        if rays is not None:
+            condition = torch.cat([condition, rays], 1)
+        parts.append(pack_rendering(dict(zip(RENDERING, shown))) | {"condition": condition.half()})
+    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
 
 
 def pack_rendering(stacked: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -124,7 +124,7 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
     return trainer
 
 
-WINDOW_NAMES = ("latents", "past", "action", "started", "motion", "condition", "reward", "ended")
+WINDOW_NAMES = ("latents", "past", "action", "started", "motion", "condition", "facts", "reward", "ended")
 
 
 class WindowSampler:
@@ -161,7 +161,8 @@ def window_inputs(model: WorldModel, batch: dict[str, Tensor]) -> Inputs:
     b, t = latents.shape[:2]
     condition = batch["condition"].float() if "condition" in batch else None
     motion = None if model.motion is None else batch["motion"] / model.motion.scale
-    return Inputs(latents, torch.ones(b, t), torch.zeros(b, t), batch["action"], batch["started"], motion, condition)
+    action, started = batch["action"], batch["started"]
+    return Inputs(latents, torch.ones(b, t), torch.zeros(b, t), action, started, motion, condition, batch.get("facts"))
 
 
 def window_loss(

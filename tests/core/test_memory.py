@@ -38,7 +38,7 @@ def wall(pose: torch.Tensor, distance: float = 4.0) -> tuple[torch.Tensor, torch
 
 
 def memory(**settings) -> SpatialMemory:
-    return SpatialMemory(SpatialConfig(capacity=8, near=0.1, **settings), INTRINSICS, HEIGHT, WIDTH)
+    return SpatialMemory(SpatialConfig(capacity=8, near=0.1, **settings), INTRINSICS[None], HEIGHT, WIDTH)
 
 
 @given(motions, motions)

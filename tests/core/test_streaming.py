@@ -150,11 +150,11 @@ def test_selected_members_go_on_as_in_the_batch(kind, members):
         batch.step(at("action", t, range(3)), at("pose", t + 1, range(3)))
     part = batch.select(members)
     assert part.seeds == [[5, 9, 2][i] for i in members] and not part.single and part.number == batch.number
-    held = [[m.order.clone() for m in cameras] for cameras in batch._spatial]
+    held = [m.order.clone() for m in batch._spatial]
     ring = batch._imagination.ring.keys.clone()
     mine = part.step(at("action", 12, members), at("pose", 13, members))
     assert torch.equal(batch._imagination.ring.keys, ring), "independent of the batch it left"
-    assert all(torch.equal(a, m.order) for x, y in zip(held, batch._spatial) for a, m in zip(x, y))
+    assert all(torch.equal(a, m.order) for a, m in zip(held, batch._spatial))
     whole = batch.step(at("action", 12, range(3)), at("pose", 13, range(3)))
     assert mine.frame.shape == (len(members), *whole.frame.shape[1:])
     assert close(mine.frame, whole.frame[members])
