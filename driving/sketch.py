@@ -1,7 +1,7 @@
 """The sketch of a moment: map and bodies as the cameras would see them, in plain colours, with exact depth.
 
-What geometry knows is handed to the network (see `core.memory.sketch`): the ground's paint, looked up where each pixel's ray meets
-it, and every body as a simple solid of its own size and paint. Buildings, plants, light and weather are not in it.
+What geometry knows is handed to the network (see `core.memory.sketch`): the ground's paint, looked up where each pixel's ray
+meets it, and every body as a simple solid of its own size and paint. Buildings, plants, light and weather are not in it.
 """
 
 from __future__ import annotations

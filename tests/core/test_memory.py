@@ -203,3 +203,21 @@ def test_a_body_that_nobody_drives_comes_to_rest_as_measured():
     change = touch(torch.stack([slow, coasting]), still, last, still[:, :1], nothing)
     assert torch.allclose(change, torch.stack([-slow, torch.zeros(2)]), atol=1e-6)
     assert not touch(slow.expand(2, 2), still + 1.0, last, still[:, :1], nothing).any()
+
+
+def test_what_one_camera_has_seen_another_is_shown():
+    """A wall seen by a camera of another focal length is rendered where it belongs."""
+    wide = INTRINSICS.clone()
+    wide[0, 0] = wide[1, 1] = INTRINSICS[0, 0] * 0.7
+    bank = SpatialMemory(SpatialConfig(capacity=8, near=0.1), torch.stack([INTRINSICS, wide]), HEIGHT, WIDTH)
+    pose = level_pose()
+    colour, depth = wall(pose)
+    bank.add(colour, depth, pose, 0, camera=0)
+    shown = bank.render(pose, 1, camera=1)
+    inner = shown.valid > 0
+    assert 0.3 < float(inner.float().mean()) < 0.7, "the wide camera sees the wall that the narrow one saw in its middle"
+    rays = pixel_rays(wide, HEIGHT, WIDTH) @ pose[:3, :3].T
+    point = pose[:3, 3] + rays * ((4.0 - pose[0, 3]) / rays[:, 0])[:, None]
+    pattern = torch.stack([torch.sin(3 * point[:, 1]), torch.cos(2 * point[:, 2]), torch.sin(point[:, 1] + point[:, 2])])
+    error = (shown.colour - 0.8 * pattern.view(3, HEIGHT, WIDTH)).abs().amax(0)
+    assert float(error[inner].mean()) < 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -83,7 +85,7 @@ def test_positions_are_relative():
     assert (early - late).abs().max() < 1e-4
 
 
-KINDS = [{}, {"cameras": 2}, {"spatial": False, "discrete": True}]
+KINDS = [{}, {"cameras": 2}, {"spatial": False, "discrete": True}, {"cameras": 2, "told": True}]
 
 
 def played(session, data, count: int) -> list[np.ndarray]:
@@ -271,3 +273,31 @@ def test_frames_asked_for_ahead_are_the_same(kind):
     assert np.array_equal(twin.step(data.action[12 % len(data)]).frame, expected[12].frame)
     ahead.rewind(18)
     assert np.array_equal(ahead.step(data.action[12 % len(data)]).frame, expected[12].frame)
+
+
+def test_what_is_told_changes_the_frame_and_survives_saving_and_rewinding(tmp_path):
+    w = world(cameras=2, told=True)
+    data = episode(w.config)
+    told = lambda t: {name: data.conditions[name][t] for name in w.config.conditions}  # noqa: E731
+    session = w.open(data.window(0, 6))
+    one = session.fork().step(data.action[5], data.pose[6], told(6))
+    for name in ("sketch", "facts"):
+        other = told(6) | {name: told(7)[name]}
+        assert (session.fork().step(data.action[5], data.pose[6], other).frame != one.frame).any(), name
+    run = session.fork()
+    shown = [run.step(data.action[t - 1], data.pose[t], told(t)).frame for t in range(6, 12)]
+    run.rewind(3)
+    assert np.array_equal(run.step(data.action[8], data.pose[9], told(9)).frame, shown[3])
+    run.save(tmp_path / "s.safetensors")
+    resumed = World.resume(tmp_path / "s.safetensors", w)
+    assert np.array_equal(resumed.step(data.action[9], data.pose[10], told(10)).frame, shown[4])
+    with pytest.raises(ZoetropeError, match="is not told 'weather'"):
+        session.step(data.action[5], data.pose[6], {"weather": np.zeros(3)})
+    with pytest.raises(ZoetropeError, match="sketch: expected shape"):
+        session.step(data.action[5], data.pose[6], {"sketch": np.zeros((2, 3, 3, 4))})
+
+
+def test_a_world_that_is_told_refuses_a_context_that_says_nothing():
+    w = world(cameras=2, told=True)
+    with pytest.raises(ZoetropeError, match="needs 'sketch' among its context's conditions"):
+        w.open(replace(episode(w.config).window(0, 4), conditions={}))

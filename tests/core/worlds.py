@@ -19,13 +19,13 @@ CONTEXT = ContextConfig(
 )
 
 
-def world_config(cameras: int = 1, spatial: bool = True, discrete: bool = False) -> WorldConfig:
-    """32x64 frames, 8 tokens a camera."""
+def world_config(cameras: int = 1, spatial: bool = True, discrete: bool = False, told: bool = False) -> WorldConfig:
+    """32x64 frames, 8 tokens a camera. `told`: with sketches, facts and rays, and 28 rows, which are no multiple of a token."""
     return WorldConfig(
         name="tiny",
         cameras=cameras,
         tokenizer=TokenizerConfig(
-            height=32,
+            height=28 if told else 32,
             width=64,
             channels=8,
             depth=spatial,
@@ -38,6 +38,9 @@ def world_config(cameras: int = 1, spatial: bool = True, discrete: bool = False)
         action=ActionConfig(kind="discrete" if discrete else "continuous", size=3),
         motion=MotionConfig(hidden=16, scan=spatial, look=not spatial),
         spatial=SpatialConfig(capacity=12, near=0.1, obstacle=(-1.0, 1.0)) if spatial else None,
+        sketch=told,
+        facts=3 if told else 0,
+        rays=told,
     )
 
 
@@ -64,10 +67,17 @@ def episode(config: WorldConfig, length: int = 20, seed: int = 0) -> Episode:
     intrinsics = np.array([[32, 0, 32], [0, 32, 16], [0, 0, 1]], np.float32)
     discrete = config.action.kind == "discrete"
     action = rng.integers(config.action.size, size=length) if discrete else rng.normal(size=(length, config.action.size))
+    conditions = {
+        "sketch": np.where(np.arange(4) < 3, rng.integers(0, 256, (*shape, 4)), rng.integers(0, 2, (*shape, 4)) * 255),
+        "sketch_depth": rng.uniform(0, 4, shape).astype(np.float16),
+        "facts": rng.normal(size=(length, config.facts)).astype(np.float32),
+    }
+    conditions["sketch"] = conditions["sketch"].astype(np.uint8)
     return Episode(
         frames=rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
         action=action.astype(np.int64 if discrete else np.float32),
         pose=pose,
         intrinsics=np.tile(intrinsics, (config.cameras, 1, 1)),
         depth=rng.uniform(1, 4, shape).astype(np.float16),
+        conditions={name: conditions[name] for name in config.conditions},
     )
