@@ -1,0 +1,146 @@
+"""The actors that a scenario asks for, drawn from its ranges and told what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from core.errors import ZoetropeError
+from driving.scenario.description import ActorSpec, DriveSpec, ManoeuvreSpec, WalkSpec, When
+from driving.scenario.place import Setting, Spot, locate, meeting, routed, track_through
+from driving.scenario.values import COLOURS
+from driving.scene import CATEGORIES, Actor
+from driving.traffic.behaviours import (
+    AheadOfEgo,
+    AtTime,
+    Behaviour,
+    Brake,
+    ChangeLane,
+    Drive,
+    EgoDriven,
+    EgoNear,
+    EgoSoon,
+    Entrant,
+    Manoeuvre,
+    Replay,
+    Shift,
+    Stand,
+    Stop,
+    Trigger,
+    Walk,
+)
+
+SIZE_SPREAD = 0.08
+"""By how much of its category's size a body may be larger or smaller."""
+SHADE_SPREAD = 14
+"""By how much each channel of a named colour varies."""
+
+
+def entrants(
+    specs: Sequence[ActorSpec], setting: Setting, frames: int, rng: np.random.Generator, first: int = 0, where: str = "actors"
+) -> tuple[Entrant, ...]:
+    """Draw every actor, numbered from `first`. Raises ZoetropeError naming the actor that cannot be."""
+    out: list[Entrant] = []
+    for k, spec in enumerate(specs):
+        try:
+            out += _alike(spec, setting, frames, rng, first + len(out))
+        except ZoetropeError as error:
+            raise type(error)(f"{where}[{k}]: {error}") from None
+    return tuple(out)
+
+
+def _alike(spec: ActorSpec, setting: Setting, frames: int, rng: np.random.Generator, number: int) -> list[Entrant]:
+    ahead, offset, late = spec.ahead.draw(rng), spec.offset.draw(rng), spec.meets.draw(rng) if spec.meets else 0.0
+    out = []
+    for i in range(spec.count.draw_int(rng)):
+        if i:
+            ahead, offset = ahead + spec.spacing.draw(rng), offset + spec.side_step.draw(rng)
+        actor = _actor(spec, number + i, rng)
+        out.append(Entrant(actor=actor, behaviour=_behaviour(spec, setting, frames, ahead, offset, late, rng)))
+    return out
+
+
+def _actor(spec: ActorSpec, number: int, rng: np.random.Generator) -> Actor:
+    category = spec.category[int(rng.integers(len(spec.category)))]
+    scale = rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD, 3)
+    typical = CATEGORIES[category].size
+    width, length, height = (round(spec.size[i].draw(rng) if spec.size else typical[i] * float(scale[i]), 3) for i in range(3))
+    named = list(COLOURS.values())[int(rng.integers(len(COLOURS)))]
+    shade = rng.integers(-SHADE_SPREAD, SHADE_SPREAD, 3, endpoint=True)
+    red, green, blue = spec.colour or (int(np.clip(c + s, 0, 255)) for c, s in zip(named, shade))
+    return Actor(id=number, category=category, size=(width, length, height), colour=(red, green, blue))
+
+
+def _behaviour(
+    spec: ActorSpec, setting: Setting, frames: int, ahead: float, offset: float, late: float, rng: np.random.Generator
+) -> Behaviour:
+    if spec.replay:
+        return Replay(track=track_through(spec.replay.points, setting.pose, frames))
+    if spec.drive:
+        return _drive(spec, spec.drive, setting, ahead, offset, late, rng)
+    spot = locate(setting, spec.lane, setting.s + ahead, offset)
+    if spec.walk:
+        return _walk(spec.walk, setting, spot, ahead, rng)
+    turned = math.radians(spec.stand.turned.draw(rng)) if spec.stand else 0.0
+    return Stand(x=spot.x, y=spot.y, yaw=math.remainder(spot.yaw + turned, math.tau))
+
+
+def _drive(
+    spec: ActorSpec, drive: DriveSpec, setting: Setting, ahead: float, offset: float, late: float, rng: np.random.Generator
+) -> Drive:
+    speed = drive.speed.draw(rng) if drive.speed else drive.pace.draw(rng) * setting.speed if drive.pace else None
+    aggressiveness = drive.aggressiveness.draw(rng)
+    if spec.meets:
+        spot, route = meeting(setting, spec.lane, drive.turn, setting.speed if speed is None else speed, late, offset, rng)
+    else:
+        spot, route = locate(setting, spec.lane, setting.s + ahead, offset), ()
+        if drive.turn and spot.lane is not None and not drive.wrong_way:
+            route = routed(setting.road, spot.lane, drive.turn, setting.path.length)
+    if spot.lane is None:
+        raise ZoetropeError(f"lane: nobody drives along '{spec.lane}'; expected a lane")
+    return Drive(
+        lane=spot.lane,
+        along=spot.along,
+        lateral=spot.lateral,
+        speed=speed,
+        route=route,
+        aggressiveness=aggressiveness,
+        obeys_signals=drive.obeys_signals,
+        wrong_way=drive.wrong_way,
+        yields=drive.yields,
+        manoeuvres=tuple(_manoeuvre(m, rng) for m in drive.manoeuvres),
+    )
+
+
+def _walk(walk: WalkSpec, setting: Setting, spot: Spot, ahead: float, rng: np.random.Generator) -> Walk:
+    path = [(spot.x, spot.y)]
+    for point in walk.to:
+        there = locate(setting, point.lane, setting.s + ahead + point.ahead.draw(rng), point.offset.draw(rng))
+        path.append((there.x, there.y))
+    return Walk(path=tuple(path), speed=walk.speed.draw(rng), trigger=_trigger(walk.when, rng), yields=walk.yields)
+
+
+def _trigger(when: When, rng: np.random.Generator) -> Trigger:
+    if when.ego_near:
+        return EgoNear(metres=when.ego_near.draw(rng))
+    if when.ego_soon:
+        return EgoSoon(seconds=when.ego_soon.draw(rng))
+    if when.ego_driven:
+        return EgoDriven(metres=when.ego_driven.draw(rng))
+    if when.ahead_of_ego:
+        return AheadOfEgo(metres=when.ahead_of_ego.draw(rng))
+    return AtTime(seconds=when.at_time.draw(rng) if when.at_time else 0.0)
+
+
+def _manoeuvre(spec: ManoeuvreSpec, rng: np.random.Generator) -> Manoeuvre:
+    if change := spec.change_lane:
+        return ChangeLane(trigger=_trigger(change.when, rng), to=change.to, seconds=change.seconds.draw(rng))
+    if brake := spec.brake:
+        return Brake(
+            trigger=_trigger(brake.when, rng), deceleration=brake.deceleration.draw(rng), to_speed=brake.to_speed.draw(rng)
+        )
+    if shift := spec.shift:
+        return Shift(trigger=_trigger(shift.when, rng), lateral=shift.lateral.draw(rng), seconds=shift.seconds.draw(rng))
+    return Stop(trigger=_trigger(spec.stop.when if spec.stop else When(), rng))
