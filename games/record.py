@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from core.config import to_dict
 from core.episodes.episode import Episode
+from core.episodes.recording import Recorder, check_plan, record_missing
 from core.episodes.store import EpisodeStore
-from core.errors import ZoetropeError
-from core.files import write_text
 from games.source import Policy, Source, level_number
 
 
@@ -79,55 +75,21 @@ def record(make_source: Maker, make_policy: PolicyMaker, config: RecordConfig, s
 
     `make_source` and `make_policy` must be picklable (module-level functions or partials of them).
     """
-    store, wanted = EpisodeStore(folder), config.split(split)
-    _check_plan(folder / "plan.json", wanted)
-    jobs = [
-        (index, level_number(split, index // len(wanted.policies)), wanted.policies[index % len(wanted.policies)])
-        for index in range(wanted.levels * len(wanted.policies))
-        if not store.has(index)
-    ]
-    if not jobs:
+    wanted = config.split(split)
+    check_plan(folder, to_dict(wanted), grows="levels")
+    count = wanted.levels * len(wanted.policies)
+    if all(EpisodeStore(folder).has(index) for index in range(count)):
         return 0
     make_source().close()  # a missing engine is said here, in one line, not by a broken pool
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _start, (make_source, make_policy, store, wanted.frames))
-    try:
-        with tqdm(total=len(jobs), unit="episode", desc=f"record {split}") as bar:
-            for done in as_completed([pool.submit(_run, job) for job in jobs]):
-                done.result()
-                bar.update()
-    finally:
-        pool.shutdown(cancel_futures=True)
-    return len(jobs)
+    recorder = partial(_recorder, make_source, make_policy, wanted, split)
+    return record_missing(folder, count, recorder, processes, f"record {split}")
 
 
-def _check_plan(path: Path, wanted: SplitConfig) -> None:
-    """A folder holds one plan; another one would give its episodes another meaning. More levels only add to it."""
-    plan = to_dict(wanted)
-    if path.exists():
-        held = json.loads(path.read_text())
-        if held == plan:
-            return
-        if held | {"levels": plan["levels"]} == plan and held["levels"] < plan["levels"]:
-            write_text(path, json.dumps(plan, indent=2) + "\n")
-        else:
-            raise ZoetropeError(
-                f"{path.parent}: holds a recording of another plan; record into another folder or delete this one"
-            )
-    elif EpisodeStore(path.parent).indices():
-        raise ZoetropeError(f"{path.parent}: holds episodes of no known plan; record into another folder")
-    else:
-        write_text(path, json.dumps(plan, indent=2) + "\n")
+def _recorder(make_source: Maker, make_policy: PolicyMaker, wanted: SplitConfig, split: str) -> Recorder:
+    source = make_source()
 
+    def make(index: int) -> Episode:
+        level, policy = level_number(split, index // len(wanted.policies)), wanted.policies[index % len(wanted.policies)]
+        return record_episode(source, make_policy, level, policy, seed=level * 101 + index, frames=wanted.frames)
 
-_worker: tuple[Source, PolicyMaker, EpisodeStore, int]
-
-
-def _start(make_source: Maker, make_policy: PolicyMaker, store: EpisodeStore, frames: int) -> None:
-    global _worker  # one engine a process, reused for all its episodes
-    _worker = (make_source(), make_policy, store, frames)
-
-
-def _run(job: tuple[int, int, str]) -> None:
-    index, level, policy_name = job
-    source, make_policy, store, frames = _worker
-    store.write(index, record_episode(source, make_policy, level, policy_name, seed=level * 101 + index, frames=frames))
+    return make
