@@ -107,6 +107,8 @@ def _furnished(layout: _Layout, kind: str, seed: int) -> Road:
         buildings=houses,
         plants=scenery.plants(rng, streets, taken),
         lamps=scenery.lamps(rng, streets, taken),
+        footways=tuple(draft.footways),
+        bays=tuple(draft.bays),
     )
 
 

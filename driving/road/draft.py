@@ -23,6 +23,10 @@ PARKING = 2.4
 """Width of a parking strip."""
 PARKING_CLEAR = 14.0
 """Metres without parking before and after junctions and crossings."""
+BAY = 6.5
+"""Length of a place to park."""
+FOOTWAY_INSET = 0.75
+"""From a walkway's outer edge to where people walk."""
 RING = 15.0
 """Radius of a roundabout's lane."""
 RING_SIDE = 2.6
@@ -82,6 +86,8 @@ class Draft:
     crossings: list[Polygon] = field(default_factory=list)
     markings: list[Marking] = field(default_factory=list)
     signals: dict[int, Signal] = field(default_factory=dict)
+    footways: list[np.ndarray] = field(default_factory=list)
+    bays: list[tuple[float, float, float]] = field(default_factory=list)
     ends: list[LineString] = field(default_factory=list)
     """Where the road is cut off: no curb there."""
 
@@ -130,6 +136,10 @@ class Draft:
                 if end - begin > 2 * PARKING_CLEAR + 10:
                     strip = part(line, begin + PARKING_CLEAR, end - PARKING_CLEAR)
                     self.ground += [band(strip, half + PARKING, half - 0.1), band(strip, 0.1 - half, -half - PARKING)]
+                    for side in (-1.0, 1.0):
+                        self.bays += _bays(offset(strip, side * (half + PARKING / 2))[:: int(-side)])
+        reach = half + self.profile.margin - FOOTWAY_INSET
+        self.footways += [offset(line, reach), offset(line, -reach)]
         yaw = headings(line)
         return (
             Arm(point=line[0], yaw=float(yaw[0]), incoming=tuple(backward), outgoing=tuple(forward)),
@@ -285,6 +295,16 @@ class Draft:
             self.markings.append(
                 Marking(line=offset(line, sign * (count * width - (0.0 if self.profile.parking else 0.25))), kind="solid")
             )
+
+
+def _bays(line: np.ndarray) -> list[tuple[float, float, float]]:
+    """Places one after the other along the middle of a parking strip, in the direction of the traffic beside it."""
+    along, yaw = lengths(line), headings(line)
+    at = np.arange(BAY / 2, along[-1] - BAY / 2, BAY)
+    return [
+        (float(np.interp(s, along, line[:, 0])), float(np.interp(s, along, line[:, 1])), float(np.interp(s, along, yaw)))
+        for s in at
+    ]
 
 
 def _phases(along: float, across_green: float, *, across: bool) -> tuple[tuple[LightColour, float], ...]:

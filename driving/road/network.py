@@ -15,7 +15,7 @@ from shapely.geometry import LineString, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
-from driving.road.lines import headings
+from driving.road.lines import headings, lengths
 
 CLEARANCE = 0.3
 """How much of a lane's width on either side is left out when asking which lanes conflict, metres."""
@@ -114,6 +114,10 @@ class Road:
     plants: tuple[Plant, ...] = ()
     lamps: tuple[tuple[float, float], ...] = ()
     """Street lamps."""
+    footways: tuple[np.ndarray, ...] = ()
+    """float64 (N, 2) each: where people walk along the walkways, 0.75 m inside their outer edges."""
+    bays: tuple[tuple[float, float, float], ...] = ()
+    """Places to park: x, y of the middle and heading of whoever stands there; 6.5 m long each."""
 
     @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -132,6 +136,16 @@ class Road:
         points = np.concatenate([lane.centre for lane in lanes])
         yaws = np.concatenate([headings(lane.centre) for lane in lanes])
         return points, yaws, np.concatenate([np.full(len(lane.centre), lane.id) for lane in lanes])
+
+    @cached_property
+    def lane_lengths(self) -> dict[int, float]:
+        """Metres of each lane."""
+        return {i: float(lengths(lane.centre)[-1]) for i, lane in self.lanes.items()}
+
+    @cached_property
+    def lane_turns(self) -> dict[int, float]:
+        """Radians that each lane turns to the left."""
+        return {i: float(yaw[-1] - yaw[0]) for i, lane in self.lanes.items() for yaw in [headings(lane.centre)]}
 
     @cached_property
     def conflicts(self) -> dict[int, frozenset[int]]:

@@ -56,8 +56,9 @@ def buildings(
 
 def plants(rng: np.random.Generator, streets: list[tuple[np.ndarray, float]], forbidden: BaseGeometry) -> tuple[Plant, ...]:
     """Trees in rows and bushes scattered behind the walkways; `forbidden`: ground, walkways and buildings."""
-    kinds: tuple[Literal["broad", "conifer"], ...]
-    spacing, kinds = rng.uniform(9, 22), (("broad", "conifer") if rng.random() < 0.5 else ("broad", "broad"))
+    spacing = rng.uniform(9, 22)
+    broad_only: tuple[Literal["broad", "conifer"], ...] = ("broad",)
+    kinds = broad_only if rng.random() < 0.5 else (*broad_only, "conifer")
     clear = forbidden.buffer(0.9)
     shapely.prepare(clear)
     out: list[Plant] = []
@@ -73,7 +74,7 @@ def plants(rng: np.random.Generator, streets: list[tuple[np.ndarray, float]], fo
             for k in np.flatnonzero(free):
                 bush = k >= len(trees)
                 height = rng.uniform(0.6, 1.8) if bush else rng.uniform(4, 10)
-                kind = "bush" if bush else kinds[int(rng.integers(2))]
+                kind = "bush" if bush else kinds[int(rng.integers(len(kinds)))]
                 out.append(Plant(position=(float(points[k, 0]), float(points[k, 1])), height=float(height), kind=kind))
     return tuple(out)
 

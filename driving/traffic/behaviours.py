@@ -164,7 +164,7 @@ class Stand:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """Moves as recorded, whatever happens. It keeps its last row when the record ends."""
+    """Moves as recorded, whatever happens. It stands at its last row when the record ends."""
 
     track: np.ndarray
     """float64 (T, 4): x, y, yaw, speed at each frame; NaN while it is not there."""
