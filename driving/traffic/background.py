@@ -68,7 +68,7 @@ class _Crowd:
         self.bodies = Bodies(
             **{
                 name: np.concatenate([getattr(self.bodies, name), getattr(own, name)[here]])
-                for name in ("x", "y", "radius", "vx", "vy", "owner")
+                for name in ("x", "y", "radius", "vx", "vy", "when", "owner")
             }
         )
         return True

@@ -13,7 +13,7 @@ from driving.road.query import LanePath, nearest_lane
 from driving.scene import EGO_CENTRE, EGO_SIZE, RATE, Actor, Moment, State
 from driving.traffic.behaviours import Entrant
 from driving.traffic.idm import Style, acceleration
-from driving.traffic.rules import attention, next_junction, stop_line
+from driving.traffic.rules import WILLING, attention, next_junction, stop_line
 from driving.traffic.sight import EGO, WALKERS, Bodies, Follower, ahead
 from driving.traffic.simulation import LINE_ROOM, Simulation
 
@@ -56,11 +56,14 @@ class Chauffeur:
         return State(x, y, math.remainder(yaw + lean, math.tau), speed)
 
     def _occupied(self, moment: Moment, road: Road, front: float) -> float:
-        """Metres to a junction that somebody on a crossing lane is going through, else infinite."""
+        """Metres to a junction that somebody on a crossing lane is going through; infinite where nobody is, or where it is
+        too late to stop well."""
         entry = next_junction(road, self.path, front)
         if entry is None or entry[1] > attention(moment.ego.speed):
             return math.inf
         lane, gap, _ = entry
+        if moment.ego.speed**2 / (2 * max(gap, 0.1)) > WILLING:
+            return math.inf
         for actor, state in moment.actors:
             if actor.category in WALKERS or math.hypot(state.x - moment.ego.x, state.y - moment.ego.y) > gap + 60:
                 continue

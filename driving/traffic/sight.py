@@ -17,6 +17,12 @@ WALKERS = ("pedestrian", "child", "animal", "ball")
 """Categories whose next steps drivers foresee."""
 FORESEEN = (0.8, 1.6, 2.4)
 """Seconds ahead at which they do."""
+EARLY = 0.6
+"""Who has passed a place this long before a walker gets there need not wait, seconds."""
+STRIDE = 2
+"""Every which point of a path is compared with the bodies."""
+ASIDE = 6.0
+"""Bodies farther than this from a path are not on it, metres."""
 MARGIN = 0.25
 """Room that drivers want on either side, metres."""
 
@@ -30,6 +36,8 @@ class Bodies:
     radius: np.ndarray
     vx: np.ndarray
     vy: np.ndarray
+    when: np.ndarray
+    """Seconds from now that it is there: 0, or one of `FORESEEN`."""
     owner: np.ndarray
     """int (C,): the actor's id, or `EGO`."""
 
@@ -49,17 +57,20 @@ class Bodies:
             radius,
             cos * at[:, 3],
             sin * at[:, 3],
+            np.zeros(len(ids)),
             numbers[ids].astype(float),
         ]
         steps = [
-            (s.x + t * s.speed * math.cos(s.yaw), s.y + t * s.speed * math.sin(s.yaw), actor.size[0] / 2, 0.0, 0.0, actor.id)
+            (s.x + t * s.speed * math.cos(s.yaw), s.y + t * s.speed * math.sin(s.yaw), actor.size[0] / 2, 0.0, 0.0, t, actor.id)
             for actor, s in moment.actors
             if actor.category in WALKERS and s.speed > 0.3
             for t in FORESEEN
         ]
         if steps:
             parts = [np.concatenate([a, b]) for a, b in zip(parts, np.array(steps).T)]
-        return Bodies(x=parts[0], y=parts[1], radius=parts[2], vx=parts[3], vy=parts[4], owner=parts[5].astype(int))
+        return Bodies(
+            x=parts[0], y=parts[1], radius=parts[2], vx=parts[3], vy=parts[4], when=parts[5], owner=parts[6].astype(int)
+        )
 
 
 @lru_cache(maxsize=64)
@@ -94,7 +105,7 @@ class Follower:
 
 def reach(speed: float) -> float:
     """How far ahead somebody looks, metres."""
-    return 20.0 + 2.5 * speed + speed**2 / 4
+    return 20.0 + 2.0 * speed + speed**2 / 5
 
 
 def ahead(bodies: Bodies, me: Follower) -> tuple[float, float]:
@@ -103,11 +114,12 @@ def ahead(bodies: Bodies, me: Follower) -> tuple[float, float]:
     path, far = me.path, reach(me.speed)
     first = max(int(np.searchsorted(path.along, me.s)) - 2, 0)
     last = int(np.searchsorted(path.along, me.s + far)) + 1
-    points = path.points[first:last]
+    points = path.points[first:last:STRIDE]
     if len(points) < 2:
         return math.inf, 0.0
-    x, y = points[0]
-    near = np.flatnonzero((np.abs(bodies.x - x) < far + 8) & (np.abs(bodies.y - y) < far + 8) & (bodies.owner != me.owner))
+    (west, south), (east, north) = points.min(0) - ASIDE, points.max(0) + ASIDE
+    x, y = bodies.x, bodies.y
+    near = np.flatnonzero((x > west) & (x < east) & (y > south) & (y < north) & (bodies.owner != me.owner))
     if not len(near):
         return math.inf, 0.0
     bx, by, r = bodies.x[near], bodies.y[near], bodies.radius[near]
@@ -115,16 +127,18 @@ def ahead(bodies: Bodies, me: Follower) -> tuple[float, float]:
     best = (dx * dx + dy * dy).argmin(0)
     columns = np.arange(len(near))
     dx, dy = dx[best, columns], dy[best, columns]
-    yaw = path.yaws[first + best]
+    at = first + STRIDE * best
+    yaw = path.yaws[at]
     cos, sin = np.cos(yaw), np.sin(yaw)
-    s = path.along[first + best] + cos * dx + sin * dy
+    s = path.along[at] + cos * dx + sin * dy
     d = cos * dy - sin * dx
     now = me.lateral[0]
     low, high = min(me.lateral) - me.half_width - MARGIN, max(me.lateral) + me.half_width + MARGIN
     front = me.s + me.half_length
     in_way = (d + r > low) & (d - r < high) & (s > front - 0.3)
     touching = (np.abs(d - now) < r + me.half_width) & (s > me.s)
-    blocking = np.flatnonzero((in_way | touching) & (s < me.s + far))
+    passed = (s + r + me.half_length - me.s) < (bodies.when[near] - EARLY) * me.speed
+    blocking = np.flatnonzero((in_way | touching) & ~passed & (s < me.s + far))
     if not len(blocking):
         return math.inf, 0.0
     nearest = blocking[(s - r)[blocking].argmin()]
