@@ -9,9 +9,10 @@ import numpy as np
 
 from core.errors import ZoetropeError
 from driving.scenario.description import ActorSpec, DriveSpec, ManoeuvreSpec, WalkSpec, When
+from driving.scenario.events import VEHICLES
 from driving.scenario.place import Setting, Spot, locate, meeting, routed, track_through
-from driving.scenario.values import COLOURS
-from driving.scene import CATEGORIES, Actor
+from driving.scene import Actor
+from driving.traffic.background import dressed, painted, varied
 from driving.traffic.behaviours import (
     AheadOfEgo,
     AtTime,
@@ -32,10 +33,15 @@ from driving.traffic.behaviours import (
     Walk,
 )
 
-SIZE_SPREAD = 0.08
-"""By how much of its category's size a body may be larger or smaller."""
-SHADE_SPREAD = 14
-"""By how much each channel of a named colour varies."""
+OWN_COLOURS: dict[str, tuple[int, int, int]] = {
+    "ambulance": (236, 236, 230),
+    "police": (232, 236, 240),
+    "cone": (228, 98, 30),
+    "barrier": (214, 70, 48),
+    "animal": (112, 82, 54),
+    "debris": (92, 78, 62),
+}
+"""RGB of what always looks alike."""
 
 
 def entrants(
@@ -64,13 +70,15 @@ def _alike(spec: ActorSpec, setting: Setting, frames: int, rng: np.random.Genera
 
 def _actor(spec: ActorSpec, number: int, rng: np.random.Generator) -> Actor:
     category = spec.category[int(rng.integers(len(spec.category)))]
-    scale = rng.uniform(1 - SIZE_SPREAD, 1 + SIZE_SPREAD, 3)
-    typical = CATEGORIES[category].size
-    width, length, height = (round(spec.size[i].draw(rng) if spec.size else typical[i] * float(scale[i]), 3) for i in range(3))
-    named = list(COLOURS.values())[int(rng.integers(len(COLOURS)))]
-    shade = rng.integers(-SHADE_SPREAD, SHADE_SPREAD, 3, endpoint=True)
-    red, green, blue = spec.colour or (int(np.clip(c + s, 0, 255)) for c, s in zip(named, shade))
-    return Actor(id=number, category=category, size=(width, length, height), colour=(red, green, blue))
+    size = tuple(round(side.draw(rng), 3) for side in spec.size) if spec.size else varied(category, rng)
+    any_colour = painted(rng) if category in VEHICLES else dressed(rng)
+    return Actor(
+        id=number,
+        category=category,
+        size=(size[0], size[1], size[2]),
+        colour=spec.colour or OWN_COLOURS.get(category, any_colour),
+        parked=spec.parked,
+    )
 
 
 def _behaviour(

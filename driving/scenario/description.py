@@ -175,6 +175,7 @@ class ActorSpec:
     """Width, length, height in metres; None: its category's, give or take."""
     colour: tuple[int, int, int] | None = None
     """RGB or a colour's name; None: any."""
+    parked: bool = False
     count: Range = _fixed(1)
     spacing: Range = _fixed(1.0)
     """Metres along the road from each to the next of several."""
@@ -193,12 +194,14 @@ class ActorSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrafficSpec:
-    """Who else is about, per 100 metres of road."""
+    """Who else is about (`driving.traffic.background`)."""
 
-    vehicles: Range = _fixed(1.5)
-    parked: Range = _fixed(1.0)
-    pedestrians: Range = _fixed(2.0)
-    cyclists: Range = _fixed(0.3)
+    vehicles: Range = _fixed(1.0)
+    """Per 100 m of lane."""
+    parked: Range = _fixed(0.5)
+    """Share of the parking bays taken."""
+    pedestrians: Range = _fixed(8)
+    cyclists: Range = _fixed(2)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

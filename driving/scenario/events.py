@@ -14,7 +14,9 @@ from driving.scenario.view import View
 from driving.scene import RATE, Event, Scene
 
 NOTHING = "nothing"
-"""The wish that none of the events happens."""
+"""The wish that none of the events happens, save those of `COMMON`."""
+COMMON = ("cyclist",)
+"""Worth marking, but part of ordinary traffic."""
 HALF_LANE = 1.75
 """An actor whose middle is this near to the ego's line is in its way, metres."""
 CLOSE = 25.0
@@ -171,8 +173,9 @@ def _overtaking(view: View) -> Hit | None:
 
 def _oncoming_turn(view: View) -> Hit | None:
     oncoming = (np.abs(view.turned) > math.radians(135)) & (view.left > 0)
-    across = _in_way(view, SEEN) & (np.abs(view.turned) < math.radians(135)) & (np.abs(view.turned) > math.radians(25))
-    return _first(_is(view, *VEHICLES) & across & _earlier(oncoming, 8.0) & (view.tracks[..., 3] > 0.5))
+    across = _in_way(view, CLOSE) & (np.abs(view.turned) < math.radians(135)) & (np.abs(view.turned) > math.radians(25))
+    both_move = (view.tracks[..., 3] > 0.5) & (view.scene.ego[:, 3] > 1)
+    return _first(_is(view, *VEHICLES) & across & _earlier(oncoming, 8.0) & both_move)
 
 
 def _sky(seen: Callable[[View], bool]) -> Callable[[View], Hit | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,11 +20,11 @@ from driving.scenario.description import (
     ActorSpec,
     Description,
     DriveSpec,
-    EgoSpec,
     ManoeuvreSpec,
     ReplaySpec,
     RoadSpec,
     TrafficSpec,
+    WalkSpec,
     When,
 )
 from driving.scenario.events import EVENTS, NOTHING
@@ -35,8 +36,8 @@ MOST_ALIKE = 40
 """Copies of one actor."""
 MOST_ACTORS = 120
 """In a scenario, traffic not counted."""
-MOST_TRAFFIC = 10.0
-"""Of each kind, per 100 m."""
+MOST_TRAFFIC = {"vehicles": 4.0, "parked": 1.0, "pedestrians": 60.0, "cyclists": 20.0}
+"""What `TrafficSpec` may ask for."""
 
 
 def names() -> tuple[str, ...]:
@@ -87,12 +88,23 @@ def read(cls: type[T], text: str, where: str, **more: Any) -> T:
 
 def check(value: Any, where: str) -> None:
     """Refuse, anywhere inside `value`, what types cannot: unknown names, two behaviours at once, sizes that are none."""
+    if isinstance(value, tuple):
+        for i, item in enumerate(value):
+            check(item, f"{where}[{i}]")
+    elif dataclasses.is_dataclass(value) and not isinstance(value, (Range, Rig)):
+        for f in dataclasses.fields(value):
+            check(getattr(value, f.name), f"{where}: {f.name}")
+    for field, known in (("weather", ambience.WEATHERS), ("time", ambience.TIMES)):
+        if (names := getattr(value, field, None)) is not None:
+            _known((names,) if isinstance(names, str) else names, known, f"{where}: {field}")
+    for field in ("trajectory", "points"):
+        if points := getattr(value, field, None):
+            _check_points(points, f"{where}: {field}")
     if isinstance(value, Description):
-        _known(value.weather, ambience.WEATHERS, f"{where}: weather")
-        _known(value.time, ambience.TIMES, f"{where}: time")
         if sum(spec.count.high for spec in value.actors) > MOST_ACTORS:
             raise ZoetropeError(f"{where}: actors: expected at most {MOST_ACTORS} in all")
-        _known((value.event,) if value.event else (), (*EVENTS, NOTHING), f"{where}: event")
+        if value.event is not None:
+            _known((value.event,), (*EVENTS, NOTHING), f"{where}: event")
     if isinstance(value, ActorSpec):
         _check_actor(value, where)
     if isinstance(value, (When, ManoeuvreSpec)):
@@ -101,20 +113,18 @@ def check(value: Any, where: str) -> None:
         _known(value.kind, KINDS, f"{where}: kind")
     if isinstance(value, TrafficSpec):
         for f in dataclasses.fields(value):
-            _within(getattr(value, f.name), 0, MOST_TRAFFIC, f"{where}: {f.name}")
+            _within(getattr(value, f.name), 0, MOST_TRAFFIC[f.name], f"{where}: {f.name}")
     if isinstance(value, DriveSpec) and value.speed and value.pace:
         raise ZoetropeError(f"{where}: expected speed or pace, found both")
-    points, name = (value.trajectory, "trajectory") if isinstance(value, EgoSpec) else ((), "")
-    if isinstance(value, ReplaySpec):
-        points, name = value.points, "points"
-    if points and (len(points) < 2 or any(b[0] <= a[0] for a, b in zip(points, points[1:]))):
-        raise ZoetropeError(f"{where}: {name}: expected two points or more, later ones at later seconds")
-    if isinstance(value, tuple):
-        for i, item in enumerate(value):
-            check(item, f"{where}[{i}]")
-    elif dataclasses.is_dataclass(value) and not isinstance(value, (Range, Rig)):
-        for f in dataclasses.fields(value):
-            check(getattr(value, f.name), f"{where}: {f.name}")
+    if (isinstance(value, ReplaySpec) and not value.points) or (isinstance(value, WalkSpec) and not value.to):
+        raise ZoetropeError(f"{where}: expected points to go through, found none")
+
+
+def _check_points(points: tuple[tuple[float, float, float], ...], where: str) -> None:
+    if not all(math.isfinite(number) for point in points for number in point):
+        raise ZoetropeError(f"{where}: expected finite numbers")
+    if len(points) < 2 or any(b[0] <= a[0] for a, b in zip(points, points[1:])):
+        raise ZoetropeError(f"{where}: expected two points or more, later ones at later seconds")
 
 
 def _check_actor(spec: ActorSpec, where: str) -> None:
@@ -135,6 +145,8 @@ def _check_actor(spec: ActorSpec, where: str) -> None:
 
 
 def _known(found: tuple[str, ...], known: Iterable[str], where: str) -> None:
+    if not found:
+        raise ZoetropeError(f"{where}: expected one or more of {', '.join(known)}, found none")
     if bad := [name for name in found if name not in known]:
         raise ZoetropeError(f"{where}: '{bad[0]}' is unknown; known: {', '.join(known)}")
 

@@ -106,7 +106,7 @@ def _denser(traffic: TrafficSpec, times: float) -> TrafficSpec:
     scaled = {}
     for f in fields(traffic):
         span: Range = getattr(traffic, f.name)
-        most = library.MOST_TRAFFIC
+        most = library.MOST_TRAFFIC[f.name]
         scaled[f.name] = Range(low=min(times * span.low, most), high=min(times * span.high, most))
     return TrafficSpec(**scaled)
 

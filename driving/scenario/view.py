@@ -10,16 +10,20 @@ import shapely
 from shapely.ops import unary_union
 
 from driving.road.lines import direction, headings, lengths
-from driving.road.query import project
+from driving.road.query import nearest_lane, path_from, project
 from driving.scene import EGO_CENTRE, Scene
 
 STEP = 0.5
 """Shortest piece of the driven line, metres."""
+LEAP = 3.0
+"""Metres over which the driven line joins its lane."""
+HORIZON = 120.0
+"""Metres beyond which nobody matters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Arrays over N actors and T frames; NaN while an actor is not there."""
+    """Arrays over N actors and T frames; NaN while an actor is not there or beyond the horizon."""
 
     scene: Scene
 
@@ -35,14 +39,22 @@ class View:
 
     @cached_property
     def line(self) -> np.ndarray:
-        """float64 (M, 2): what the middle of the ego drives along, and a step straight on at both ends."""
+        """float64 (M, 2): what the middle of the ego drives along, carried on by its lanes at both ends."""
         middle = self._middle
         kept = [middle[0]]
         for point in middle[1:]:
             if np.hypot(*(point - kept[-1])) >= STEP:
                 kept.append(point)
-        first, last = (STEP * direction(float(yaw)) for yaw in self.scene.ego[[0, -1], 2])
-        return np.concatenate([[kept[0] - first], kept, [kept[-1] + last]])
+        return np.concatenate([self._beyond(0)[0], kept, self._beyond(-1)[1]])
+
+    def _beyond(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points (P, 2) of the ego's lane behind and of its lanes ahead of its middle at a frame; the next step at least."""
+        (x, y), yaw = self._middle[frame], float(self.scene.ego[frame, 2])
+        lane, s, _ = nearest_lane(self.scene.road, x, y, yaw)
+        path = path_from(self.scene.road, lane, (), s + HORIZON)
+        step = STEP * direction(yaw)
+        behind, ahead = path.points[path.along < s - LEAP], path.points[path.along > s + LEAP]
+        return np.concatenate([behind, [(x, y) - step]]), np.concatenate([[(x, y) + step], ahead])
 
     @property
     def _middle(self) -> np.ndarray:
@@ -54,8 +66,10 @@ class View:
         along, yaws = lengths(self.line), headings(self.line)
         own, _ = project(self.line, along, self._middle)
         shape = self.tracks.shape[:2]
-        rows = [project(self.line, along, track[:, :2]) for track in self.tracks]
-        s, left = np.array(rows).reshape(*shape[:1], 2, shape[1]).swapaxes(0, 1)
+        s, left = np.full((2, *shape), np.nan)
+        near = np.hypot(self.tracks[..., 0] - self._middle[:, 0], self.tracks[..., 1] - self._middle[:, 1]) < HORIZON
+        for i in np.flatnonzero(near.any(1)):
+            s[i, near[i]], left[i, near[i]] = project(self.line, along, self.tracks[i, near[i], :2])
         return s - own, left, np.interp(s, along, yaws)
 
     @property
