@@ -21,6 +21,8 @@ SAMPLES = 2
 """Rays along each side of a pixel; paint is thin."""
 FARTHEST = 150.0
 """Metres up to which ground and bodies are drawn."""
+NEAR = 0.1
+"""Metres before a camera within which nothing is drawn."""
 STILL = 0.05
 """Metres a second below which a body that is parked or an object stands for good."""
 COLOURS: dict[Ground, tuple[int, int, int]] = {
@@ -125,15 +127,12 @@ class Sketcher:
         """Draw a body where it is nearer than what is drawn already."""
         size = np.array([actor.size[1], actor.size[0], actor.size[2]]) / 2  # half length, width, height
         centre = np.array([state.x, state.y, size[2]])
-        seen = (centre - pose[:3, 3]) @ pose[:3, :3]
-        reach = float(np.linalg.norm(size))
-        if seen[2] < -reach or seen[2] > FARTHEST:
-            return
-        window = self._window(v, seen, reach)
-        if window is None:
-            return
         cos, sin = np.cos(state.yaw), np.sin(state.yaw)
         turn = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+        corners = (_CORNERS * size) @ turn + centre
+        window = self._window(v, (corners - pose[:3, 3]) @ pose[:3, :3])
+        if window is None:
+            return
         start, look = turn @ (pose[:3, 3] - centre), rays[window] @ turn.T.astype(np.float32)
         if actor.category in ROUND:
             near, face = _spheroid(start, look, size)
@@ -157,23 +156,32 @@ class Sketcher:
         stays = actor.parked or abs(state.speed) < STILL and actor.category in ("cone", "barrier", "debris")
         moving[window] = np.where(nearer, 0 if stays else 255, moving[window])
 
-    def _window(self, v: int, seen: np.ndarray, reach: float) -> tuple[slice, slice] | None:
-        """The part of the picture that a ball of radius `reach` around `seen`, in the camera's axes, may touch."""
-        height, width = self._size
-        if seen[2] < 2 * reach:
+    def _window(self, v: int, corners: np.ndarray) -> tuple[slice, slice] | None:
+        """The part of the picture that a body with these corners (8, 3), in the camera's axes, may touch."""
+        (height, width), k, z = self._size, self._intrinsics[v], corners[:, 2]
+        if z.max() < NEAR or z.min() > FARTHEST:
+            return None
+        # A body that reaches behind the camera is cut where it does: what is left lies on the same side of every edge.
+        low = np.stack([k[0, 0] * corners[:, 0] + k[0, 2] * z, k[1, 1] * corners[:, 1] + k[1, 2] * z], -1)
+        high = low - np.array([width, height]) * z[:, None]
+        if (low.max(0) < 0).any() or (high.min(0) > 0).any():
+            return None
+        if z.min() < NEAR:
             return slice(0, height), slice(0, width)
-        scale = self._intrinsics[v, 0, 0]
-        column, row = seen[0] / seen[2] * scale + width / 2, seen[1] / seen[2] * scale + height / 2
-        radius = scale * reach / (seen[2] - reach) * 1.05 + 1
-        rows = slice(max(0, int(row - radius)), min(height, int(row + radius) + 1))
-        columns = slice(max(0, int(column - radius)), min(width, int(column + radius) + 1))
-        return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+        at = low / z[:, None]
+        first = np.clip(np.floor(at.min(0)).astype(int), 0, (width, height))
+        last = np.clip(np.ceil(at.max(0)).astype(int), 0, (width, height))
+        return slice(int(first[1]), int(last[1])), slice(int(first[0]), int(last[0]))
+
+
+_CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
 
 
 def _block(start: np.ndarray, look: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where rays start + t look (..., 3) meet a block of half sizes (3,) around 0: t, infinite if never, and on which axis."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        one, other = (-size - start) / look, (size - start) / look
+        inverse = 1 / look
+        one, other = (-size - start).astype(np.float32) * inverse, (size - start).astype(np.float32) * inverse
     enters, leaves = np.minimum(one, other), np.maximum(one, other).min(-1)
     axis = enters.argmax(-1)
     near = enters.max(-1)
@@ -182,7 +190,7 @@ def _block(start: np.ndarray, look: np.ndarray, size: np.ndarray) -> tuple[np.nd
 
 def _spheroid(start: np.ndarray, look: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same of a spheroid with these half axes; all of it counts as the side."""
-    s, d = start / size, look / size
+    s, d = (start / size).astype(np.float32), look / size.astype(np.float32)
     a, b, c = (d * d).sum(-1), (d @ s), (s * s).sum() - 1
     root = b * b - a * c
     near = (-b - np.sqrt(np.maximum(root, 0))) / a

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.backbone.transformer import MOTION_SIZE, ActionConfig
-from core.errors import ZoetropeError
 from core.memory.geometry import rotation_matrix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotionConfig:
+    """With neither `scan` nor `look` nothing is ever in the way: the body moves as its actions say."""
+
     hidden: int = 192
     scan: bool = False
     """Whether remembered obstacles all around are felt."""
@@ -31,10 +32,6 @@ class MotionConfig:
     """Whether the current latents are looked at."""
     quantum: float = 0.0
     """Positions are multiples of this length; 0 for a continuous world."""
-
-    def __post_init__(self) -> None:
-        if not self.scan and not self.look:
-            raise ZoetropeError("motion: needs scan, look or both, to know what is in the way")
 
 
 LOOK_FEATURES = 64

@@ -128,7 +128,7 @@ def _spread(x: Tensor) -> Tensor:
 
 
 def _rows(inputs: Inputs, count: int) -> Inputs:
-    return Inputs(*(None if (x := getattr(inputs, f.name)) is None else x[:count] for f in fields(inputs)))
+    return replace(inputs, **{f.name: x[:count] for f in fields(inputs) if (x := getattr(inputs, f.name)) is not None})
 
 
 def _two_half_steps(backbone: Backbone, inputs: Inputs, layout) -> Tensor:  # noqa: ANN001

@@ -58,7 +58,9 @@ def train(
     started = time.monotonic()
     summary: dict[str, object] = {"episodes": len(store.indices()), "parameters": sum(p.numel() for p in model.parameters())}
 
-    def done(name: str, trainer: Trainer) -> None:
+    def done(name: str, trainer: Trainer | None) -> None:
+        if trainer is None:
+            return
         summary[name] = {"steps": trainer.step, "batch": trainer.config.batch, "minutes": round(trainer.seconds / 60, 1)}
 
     done(

@@ -78,8 +78,13 @@ def train_tokenizer(
     return trainer
 
 
-def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, folder: Path, progress: bool = True) -> Trainer:
-    """Learn where actions take the camera, from all walks at once (they are a few numbers a frame)."""
+def train_motion(
+    model: WorldModel, walks: PreparedStore, config: TrainConfig, folder: Path, progress: bool = True
+) -> Trainer | None:
+    """Learn where actions take the camera, from all walks at once (they are a few numbers a frame).
+
+    None where nothing is ever in the way: free motion is fitted in closed form.
+    """
     head = model.motion
     assert head is not None
     names = (
@@ -102,6 +107,8 @@ def train_motion(model: WorldModel, walks: PreparedStore, config: TrainConfig, f
     clear = head.touch.clear(data["scan"]) if head.touch is not None else torch.ones(len(data["target"]), dtype=torch.bool)
     head.fit_free(*(data[n][clear | ~clear.any()] for n in ("action", "previous_action", "previous", "target")))
     head.free.requires_grad_(False)
+    if head.touch is None and head.network is None:
+        return None
     if head.touch is not None:  # the rest is about what stands near
         head.fit_rest(*(data[n][clear] for n in ("action", "previous_action", "previous", "target", "heading")))
         head.touch.measure(data["scan"])
