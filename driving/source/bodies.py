@@ -55,9 +55,7 @@ class Body:
         walked = state.x * math.cos(heading) + state.y * math.sin(heading)
         gait = min(1.0, abs(state.speed))  # legs come together when it stands
         angle = 2 * math.pi * walked / self.period
-        return [
-            base @ turned(1, gait * p.swing * math.sin(angle + p.phase), p.pivot) if p.swing else base for p in self.parts
-        ]
+        return [base @ turned(1, gait * p.swing * math.sin(angle + p.phase), p.pivot) if p.swing else base for p in self.parts]
 
 
 def body(actor: Actor) -> Body:
@@ -126,7 +124,11 @@ def _rider(actor: Actor, hip: tuple[float, float], lean: float, foot: float, swi
     helmet = lathe([(0.12, 0.92 * h), (0.1, 0.97 * h), (0.03, h)], 6, shade(actor.colour, 0.5)).shifted(top + 0.03, 0)
     arms = [
         prism(
-            [(top + reach, s * y * 0.7 - 0.05, 0.58 * h), (top + reach, s * y * 0.7 + 0.05, 0.58 * h), (top, s * y, shoulder - 0.02)],
+            [
+                (top + reach, s * y * 0.7 - 0.05, 0.58 * h),
+                (top + reach, s * y * 0.7 + 0.05, 0.58 * h),
+                (top, s * y, shoulder - 0.02),
+            ],
             [
                 (top + reach, s * y * 0.7 - 0.05, 0.64 * h),
                 (top + reach, s * y * 0.7 + 0.05, 0.64 * h),
@@ -169,10 +171,16 @@ def _bicycle(actor: Actor) -> Body:
         ),
         box((-0.3, -0.02, saddle - 0.1), (a - 0.15, 0.02, saddle - 0.04), frame),
         box((a - 0.22, -w * 0.45, 0.59 * h), (a - 0.16, w * 0.45, 0.62 * h), (40, 40, 42)),
-        quads([[(a - 0.1, -0.05, 0.5 * h), (a - 0.1, 0.05, 0.5 * h), (a - 0.1, 0.05, 0.56 * h), (a - 0.1, -0.05, 0.56 * h)]],
-              HEAD_LAMP, lamp=Lamp.HEAD),  # type: ignore[arg-type]
-        quads([[(-0.36, 0.05, 0.4 * h), (-0.36, -0.05, 0.4 * h), (-0.36, -0.05, 0.46 * h), (-0.36, 0.05, 0.46 * h)]],
-              TAIL_LAMP, lamp=Lamp.TAIL),  # type: ignore[arg-type]
+        quads(
+            [[(a - 0.1, -0.05, 0.5 * h), (a - 0.1, 0.05, 0.5 * h), (a - 0.1, 0.05, 0.56 * h), (a - 0.1, -0.05, 0.56 * h)]],
+            HEAD_LAMP,
+            lamp=Lamp.HEAD,
+        ),  # type: ignore[arg-type]
+        quads(
+            [[(-0.36, 0.05, 0.4 * h), (-0.36, -0.05, 0.4 * h), (-0.36, -0.05, 0.46 * h), (-0.36, 0.05, 0.46 * h)]],
+            TAIL_LAMP,
+            lamp=Lamp.TAIL,
+        ),  # type: ignore[arg-type]
     ]
     cycle = [wheel(-a, 0.0, r, 0.05), wheel(a, 0.0, r, 0.05), *bars]
     rider = [] if actor.parked else _rider(actor, (-0.24, saddle), 0.3, 0.12 * h, 0.35)
@@ -196,10 +204,12 @@ def _motorcycle(actor: Actor) -> Body:
             (120, 120, 124),
         ),
         box((a - 0.34, -w * 0.45, 0.6 * h), (a - 0.26, w * 0.45, 0.64 * h), (40, 40, 42)),
-        quads([[(a, -0.1, 0.46 * h), (a, 0.1, 0.46 * h), (a, 0.1, 0.57 * h), (a, -0.1, 0.57 * h)]],
-              HEAD_LAMP, lamp=Lamp.HEAD),  # type: ignore[arg-type]
-        quads([[(-a * 1.2, 0.1, 0.43 * h), (-a * 1.2, -0.1, 0.43 * h), (-a * 1.2, -0.1, 0.49 * h), (-a * 1.2, 0.1, 0.49 * h)]],
-              TAIL_LAMP, lamp=Lamp.TAIL),  # type: ignore[arg-type]
+        quads([[(a, -0.1, 0.46 * h), (a, 0.1, 0.46 * h), (a, 0.1, 0.57 * h), (a, -0.1, 0.57 * h)]], HEAD_LAMP, lamp=Lamp.HEAD),  # type: ignore[arg-type]
+        quads(
+            [[(-a * 1.2, 0.1, 0.43 * h), (-a * 1.2, -0.1, 0.43 * h), (-a * 1.2, -0.1, 0.49 * h), (-a * 1.2, 0.1, 0.49 * h)]],
+            TAIL_LAMP,
+            lamp=Lamp.TAIL,
+        ),  # type: ignore[arg-type]
     ]
     rider = [] if actor.parked else _rider(actor, (-0.15, 0.5 * h), 0.15, 0.2 * h, 0.0)
     return Body((Part(mesh=joined(parts)), *rider))
@@ -212,8 +222,18 @@ def _animal(actor: Actor) -> Body:
     trunk = [
         tapered((-0.38 * l, 0.22 * l, -y * 0.8, y * 0.8, 0.4 * h), (-0.38 * l, 0.24 * l, -y, y, back), coat),
         prism(
-            [(0.1 * l, -y * 0.5, 0.55 * h), (0.24 * l, -y * 0.5, 0.5 * h), (0.24 * l, y * 0.5, 0.5 * h), (0.1 * l, y * 0.5, 0.55 * h)],
-            [(0.24 * l, -y * 0.4, 0.95 * h), (0.34 * l, -y * 0.4, 0.85 * h), (0.34 * l, y * 0.4, 0.85 * h), (0.24 * l, y * 0.4, 0.95 * h)],
+            [
+                (0.1 * l, -y * 0.5, 0.55 * h),
+                (0.24 * l, -y * 0.5, 0.5 * h),
+                (0.24 * l, y * 0.5, 0.5 * h),
+                (0.1 * l, y * 0.5, 0.55 * h),
+            ],
+            [
+                (0.24 * l, -y * 0.4, 0.95 * h),
+                (0.34 * l, -y * 0.4, 0.85 * h),
+                (0.34 * l, y * 0.4, 0.85 * h),
+                (0.24 * l, y * 0.4, 0.95 * h),
+            ],
             coat,
         ),
         tapered((0.22 * l, 0.5 * l, -y * 0.4, y * 0.4, 0.76 * h), (0.22 * l, 0.4 * l, -y * 0.5, y * 0.5, 0.94 * h), dark),
@@ -228,7 +248,11 @@ def _animal(actor: Actor) -> Body:
     t = 0.05 * l
     legs = [
         Part(
-            mesh=tapered((x - t, x + t, s * y * 0.7 - t, s * y * 0.7 + t, 0), (x - t, x + t, s * y * 0.7 - t, s * y * 0.7 + t, 0.42 * h), dark),
+            mesh=tapered(
+                (x - t, x + t, s * y * 0.7 - t, s * y * 0.7 + t, 0),
+                (x - t, x + t, s * y * 0.7 - t, s * y * 0.7 + t, 0.42 * h),
+                dark,
+            ),
             pivot=(x, 0, 0.42 * h),
             swing=0.3,
             phase=math.pi * (k % 2),
@@ -242,7 +266,13 @@ def _cone(size: Size, colour: Colour) -> Mesh:
     w, l, h = size
     r = min(w, l) / 2
     at = lambda z: r * 0.78 * (1 - 0.82 * z / h)  # noqa: E731 - its radius at a height
-    rings = [(0.05 * h, colour), (0.35 * h, (240, 240, 236)), (0.55 * h, colour), (0.72 * h, (240, 240, 236)), (0.85 * h, colour)]
+    rings = [
+        (0.05 * h, colour),
+        (0.35 * h, (240, 240, 236)),
+        (0.55 * h, colour),
+        (0.72 * h, (240, 240, 236)),
+        (0.85 * h, colour),
+    ]
     ends = [z for z, _ in rings[1:]] + [h]
     return joined(
         [
@@ -258,12 +288,18 @@ def _barrier(size: Size, colour: Colour) -> Mesh:
     stripes = max(4, round(w / 0.3))
     pitch = w / stripes
     boards = [
-        box((-l * 0.08, -w / 2 + i * pitch, z0 * h), (l * 0.08, -w / 2 + (i + 1) * pitch, z1 * h), colour if (i + k) % 2 else (238, 238, 234))
+        box(
+            (-l * 0.08, -w / 2 + i * pitch, z0 * h),
+            (l * 0.08, -w / 2 + (i + 1) * pitch, z1 * h),
+            colour if (i + k) % 2 else (238, 238, 234),
+        )
         for k, (z0, z1) in enumerate(((0.72, 1.0), (0.36, 0.58)))
         for i in range(stripes)
     ]
     feet = [box((-l / 2, s * w * 0.4 - 0.06, 0), (l / 2, s * w * 0.4 + 0.06, 0.08 * h), (60, 60, 62)) for s in (-1, 1)]
-    posts = [box((-l * 0.06, s * w * 0.4 - 0.04, 0.08 * h), (l * 0.06, s * w * 0.4 + 0.04, 0.8 * h), (60, 60, 62)) for s in (-1, 1)]
+    posts = [
+        box((-l * 0.06, s * w * 0.4 - 0.04, 0.08 * h), (l * 0.06, s * w * 0.4 + 0.04, 0.8 * h), (60, 60, 62)) for s in (-1, 1)
+    ]
     return joined([*boards, *feet, *posts])
 
 

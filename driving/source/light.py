@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from driving.scene import Ambience
 
@@ -31,6 +32,11 @@ class Light:
     dark: float
     """From 0 by day to 1 at night: how much lamps matter."""
 
+    @property
+    def brightest(self) -> float:
+        """What a white surface that faces the sun gives back."""
+        return float((self.ambient + self.direct).max())
+
 
 def light(ambience: Ambience) -> Light:
     """The light of an ambience."""
@@ -42,10 +48,11 @@ def light(ambience: Ambience) -> Light:
     above = _smooth(-1, 6, ambience.sun_elevation)
     direct = above * (1 - 0.92 * cover) * _mix((0.95, 0.90, 0.80), (0.95, 0.62, 0.36), low)
     daylight = _mix((0.50, 0.54, 0.62), (0.62, 0.64, 0.66), cover) * (1 - 0.28 * cover * ambience.rain)
-    ambient = _mix((0.075, 0.085, 0.125), daylight, day)
-    zenith = _mix((0.012, 0.016, 0.040), _mix((0.27, 0.47, 0.80), (0.60, 0.63, 0.67), cover), day)
-    horizon = _mix((0.035, 0.040, 0.065), _mix((0.70, 0.80, 0.90), (0.70, 0.72, 0.74), cover), day)
+    ambient = _mix((0.15, 0.165, 0.22), daylight, day)
+    zenith = _mix((0.025, 0.032, 0.070), _mix((0.27, 0.47, 0.80), (0.60, 0.63, 0.67), cover), day)
+    horizon = _mix((0.085, 0.092, 0.125), _mix((0.70, 0.80, 0.90), (0.70, 0.72, 0.74), cover), day)
     horizon = _mix(horizon, (0.88, 0.62, 0.44), 0.55 * low * (1 - cover))
+    zenith = _mix(zenith, horizon, min(1.0, 1.5 * ambience.fog))
     grey = 1 - 0.3 * ambience.rain
     return Light(
         np.array(sun, np.float32),
@@ -65,5 +72,5 @@ def _smooth(low: float, high: float, value: float) -> float:
     return t * t * (3 - 2 * t)
 
 
-def _mix(first: object, second: object, share: float) -> np.ndarray:
+def _mix(first: ArrayLike, second: ArrayLike, share: float) -> np.ndarray:
     return (np.asarray(first) * (1 - share) + np.asarray(second) * share).astype(np.float32)

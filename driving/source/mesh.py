@@ -10,6 +10,8 @@ from enum import IntEnum
 import numpy as np
 
 Colour = tuple[int, int, int]
+SLIVER = 1e-6
+"""Triangles of less than half so many square metres are left out."""
 
 
 class Surface(IntEnum):
@@ -72,12 +74,15 @@ def transformed(triangles: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def made(triangles: np.ndarray, colour: Colour, surface: Surface = Surface.SOLID, lamp: Lamp = Lamp.NONE) -> Mesh:
     """Triangles (N, 3, 3) of one colour."""
     n = len(triangles)
-    return Mesh(
-        np.asarray(triangles, np.float32).reshape(n, 3, 3),
-        np.tile(np.array(colour, np.uint8), (n, 1)),
-        np.full(n, surface, np.uint8),
-        np.full(n, lamp, np.uint8),
-    )
+    paint, of, part = np.empty((n, 3), np.uint8), np.empty(n, np.uint8), np.empty(n, np.uint8)
+    paint[:], of[:], part[:] = colour, surface, lamp
+    return Mesh(np.asarray(triangles, np.float32).reshape(n, 3, 3), paint, of, part)
+
+
+def normals(triangles: np.ndarray) -> np.ndarray:
+    """Of triangles (N, 3, 3); as long as twice their areas."""
+    (ax, ay, az), (bx, by, bz) = (triangles[:, 1] - triangles[:, 0]).T, (triangles[:, 2] - triangles[:, 0]).T
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], 1)
 
 
 def joined(meshes: Iterable[Mesh]) -> Mesh:
@@ -94,24 +99,23 @@ def quads(corners: np.ndarray, colour: Colour, surface: Surface = Surface.SOLID,
     return made(corners[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3, 3), colour, surface, lamp)
 
 
-def outward(triangles: np.ndarray, centre: np.ndarray) -> np.ndarray:
-    """Triangles (N, 3, 3) turned so that they are seen from outside of a convex body around `centre`."""
-    normal = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
-    inside = ((triangles.mean(1) - centre) * normal).sum(1) < 0
-    return np.where(inside[:, None, None], triangles[:, ::-1], triangles)
-
-
 def prism(bottom: Sequence, top: Sequence, colour: Colour, surface: Surface = Surface.SOLID, lamp: Lamp = Lamp.NONE) -> Mesh:
     """A convex body between two polygons of as many corners (N, 3) each."""
     low, high = np.asarray(bottom, float), np.asarray(top, float)
-    n = len(low)
-    faces = [(low[i], low[(i + 1) % n], high[(i + 1) % n]) for i in range(n)]
-    faces += [(low[i], high[(i + 1) % n], high[i]) for i in range(n)]
-    faces += [(ring[0], ring[i], ring[i + 1]) for ring in (low, high) for i in range(1, n - 1)]
-    triangles = np.array(faces)
-    area = np.linalg.norm(np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]), axis=1)
-    centre = np.concatenate([low, high]).mean(0)
-    return made(outward(triangles[area > 1e-9], centre), colour, surface, lamp)
+    after = np.roll(np.arange(len(low)), -1)
+    fan = np.arange(1, len(low) - 1)
+    triangles = np.concatenate(
+        [
+            np.stack([low, low[after], high[after]], 1),
+            np.stack([low, high[after], high], 1),
+            *(np.stack([ring[np.zeros_like(fan)], ring[fan], ring[fan + 1]], 1) for ring in (low, high)),
+        ]
+    )
+    normal = normals(triangles)
+    centre = (low.mean(0) + high.mean(0)) / 2
+    inside = ((triangles.mean(1) - centre) * normal).sum(1) < 0
+    triangles = np.where(inside[:, None, None], triangles[:, ::-1], triangles)
+    return made(triangles[(normal**2).sum(1) > SLIVER**2], colour, surface, lamp)
 
 
 def box(
@@ -138,33 +142,33 @@ def lathe(
     lamp: Lamp = Lamp.NONE,
     turn: float = 0.0,
 ) -> Mesh:
-    """A body of revolution around z: (radius, height) from the bottom up."""
+    """A closed body of revolution around z: (radius, height) from the bottom up."""
     angle = np.arange(sides) * (2 * math.pi / sides) + turn
-    ring = np.stack([np.cos(angle), np.sin(angle), np.zeros(sides)], 1)
-    rings = [ring * (max(r, 1e-4), max(r, 1e-4), 0) + (0, 0, z) for r, z in profile]
-    return joined(
-        prism(low, high, colour, surface, lamp) if len(rings) == 2 else _band(low, high, colour, surface, lamp)
-        for low, high in zip(rings, rings[1:])
-    )
+    radius, height = np.array(profile, float).T
+    rings = np.empty((len(profile), sides, 3))
+    rings[..., 0], rings[..., 1] = radius[:, None] * np.cos(angle), radius[:, None] * np.sin(angle)
+    rings[..., 2] = height[:, None]
+    after = np.roll(rings, -1, axis=1)
+    low, low_after, high, high_after = rings[:-1], after[:-1], rings[1:], after[1:]
+    faces = [np.stack([low, low_after, high_after], 2), np.stack([low, high_after, high], 2)]
+    middle = np.broadcast_to([[0, 0, height[0]]], (sides, 3)), np.broadcast_to([[0, 0, height[-1]]], (sides, 3))
+    faces += [np.stack([middle[0], after[0], rings[0]], 1), np.stack([middle[1], rings[-1], after[-1]], 1)]
+    triangles = np.concatenate([f.reshape(-1, 3, 3) for f in faces])
+    return made(triangles[(normals(triangles) ** 2).sum(1) > SLIVER**2], colour, surface, lamp)
 
 
-def _band(low: np.ndarray, high: np.ndarray, colour: Colour, surface: Surface, lamp: Lamp) -> Mesh:
-    after = np.roll(np.arange(len(low)), -1)
-    corners = np.stack([low, low[after], high[after], high], 1)
-    mesh = quads(corners, colour, surface, lamp)
-    t = mesh.triangles.astype(float)
-    area = np.linalg.norm(np.cross(t[:, 1] - t[:, 0], t[:, 2] - t[:, 0]), axis=1)
-    return made(mesh.triangles[area > 1e-5], colour, surface, lamp)
-
-
-def wheel(x: float, y: float, radius: float, width: float, colour: Colour = (28, 28, 30), hub: Colour = (140, 142, 146)) -> Mesh:
+def wheel(
+    x: float, y: float, radius: float, width: float, colour: Colour = (28, 28, 30), hub: Colour = (140, 142, 146)
+) -> Mesh:
     """A wheel on the ground that rolls along x, seen from both sides."""
     angle = np.arange(8) * (math.pi / 4) + math.pi / 8
     ring = np.stack([radius * np.cos(angle) + x, np.full(8, y - width / 2), radius * np.sin(angle) + radius], 1)
     tyre = prism(ring, ring + (0, width, 0), colour)
     r = radius * 0.45
     side = math.copysign(width / 2 + 0.01, y)
-    face = np.array([[x - r, y + side, radius], [x, y + side, radius - r], [x + r, y + side, radius], [x, y + side, radius + r]])
+    face = np.array(
+        [[x - r, y + side, radius], [x, y + side, radius - r], [x + r, y + side, radius], [x, y + side, radius + r]]
+    )
     cap = quads(face if y < 0 else face[::-1], hub)
     return joined([tyre, cap])
 

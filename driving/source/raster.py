@@ -29,7 +29,9 @@ class Raster:
         panda.load_prc_file_data("", "load-display p3tinydisplay\naudio-library-name null\nnotify-level-display fatal\n")
         pipe = panda.GraphicsPipeSelection.get_global_ptr().make_pipe("TinyOffscreenGraphicsPipe", "p3tinydisplay")
         if pipe is None:
-            raise ZoetropeError("this panda3d has no software renderer (p3tinydisplay); run: pip install --force-reinstall panda3d")
+            raise ZoetropeError(
+                "this panda3d has no software renderer (p3tinydisplay); run: pip install --force-reinstall panda3d"
+            )
         self._pipe = pipe
         self._engine = panda.GraphicsEngine.get_global_ptr()
         columns = panda.GeomVertexArrayFormat()
@@ -69,7 +71,8 @@ class Raster:
         n = len(triangles)
         if self._count + n >= MOST:
             raise ZoetropeError(f"the scene has more than {MOST} triangles")
-        numbers = np.arange(self._count + 1, self._count + n + 1, dtype="<u4") | 0xFF000000
+        low, middle, high = (np.arange(self._count + 1, self._count + n + 1, dtype="<u4") >> s & 0xFF for s in (0, 8, 16))
+        numbers = low << 16 | middle << 8 | high  # red is kept last in memory
         self._count += n
         rows = np.empty((n, 3), np.dtype([("point", "<f4", 3), ("number", "<u4")]))
         rows["point"], rows["number"] = triangles, numbers[:, None]
@@ -106,8 +109,7 @@ class Raster:
         self._engine.render_frame()
         views, height, width = self._shape
         picture = np.frombuffer(memoryview(self._texture.get_ram_image()), "<u4").reshape(views * height, width)[::-1]
-        red_first = (picture & 0xFF) << 16 | (picture & 0xFF00) | (picture >> 16 & 0xFF)  # Panda keeps blue first
-        return red_first.astype(np.int32).reshape(views, height, width)
+        return (picture & np.uint32(MOST - 1)).view(np.int32).reshape(views, height, width)
 
     def close(self) -> None:
         """Free the buffer."""

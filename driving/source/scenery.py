@@ -158,7 +158,9 @@ def _building(building: Building, rng: np.random.Generator) -> Mesh:
             return [(p[0], p[1], z0), (q[0], q[1], z0), (q[0], q[1], z1), (p[0], p[1], z1)]
 
         parts.append(quads(np.array([panel(0, length, 0, height, 0)]), colour))
-        parts.append(quads(np.array([panel(0, length, height - 0.5, height, 0.1), panel(0, length, 0, 0.6, 0.1)]), shade(colour, 0.7)))
+        parts.append(
+            quads(np.array([panel(0, length, height - 0.5, height, 0.1), panel(0, length, 0, 0.6, 0.1)]), shade(colour, 0.7))
+        )
         columns = int(length // 2.8)
         if columns == 0:
             continue
@@ -180,7 +182,9 @@ def _plant(plant: Plant, rng: np.random.Generator) -> Mesh:
     trunk: Colour = (88, 68, 50)
     if plant.kind == "bush":
         green = shade((78, 104, 52), tone)
-        parts = [lathe([(0.5 * h, 0), (0.65 * h, 0.45 * h), (0.4 * h, 0.85 * h), (0.0, h)], 6, green, Surface.LEAVES, turn=turn)]
+        parts = [
+            lathe([(0.5 * h, 0), (0.65 * h, 0.45 * h), (0.4 * h, 0.85 * h), (0.0, h)], 6, green, Surface.LEAVES, turn=turn)
+        ]
     elif plant.kind == "conifer":
         green = shade((50, 82, 56), tone)
         parts = [lathe([(0.035 * h, 0), (0.03 * h, 0.2 * h)], 5, trunk)]
@@ -194,8 +198,12 @@ def _plant(plant: Plant, rng: np.random.Generator) -> Mesh:
         parts = [
             lathe([(0.04 * h, 0), (0.025 * h, 0.42 * h)], 5, trunk),
             lathe([(r * h, z * h) for r, z in crown], 7, green, Surface.LEAVES, turn=turn),
-            lathe([(0.0, 0.4 * h), (0.14 * h, 0.5 * h), (0.15 * h, 0.62 * h), (0.0, 0.74 * h)], 6, shade(green, 1.12), Surface.LEAVES)
-            .shifted(0.17 * h * math.cos(turn), 0.17 * h * math.sin(turn)),
+            lathe(
+                [(0.0, 0.4 * h), (0.14 * h, 0.5 * h), (0.15 * h, 0.62 * h), (0.0, 0.74 * h)],
+                6,
+                shade(green, 1.12),
+                Surface.LEAVES,
+            ).shifted(0.17 * h * math.cos(turn), 0.17 * h * math.sin(turn)),
         ]
     return joined(parts).shifted(*plant.position)
 
