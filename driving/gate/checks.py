@@ -1,0 +1,177 @@
+"""The gate: whether a generated scene shows what it was told to show, and why not.
+
+A scene is measured (`measure`), each figure is held against limits calibrated on source scenes (`driving.gate.calibrate`),
+and the verdict names every limit that was broken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from core.config import load_yaml
+from core.episodes.episode import Episode
+from core.errors import ZoetropeError
+from driving.gate import figures
+from driving.gate.boxes import CLASSES, CONDITION, Boxes, project
+from driving.gate.detector import Detector
+from driving.gate.score import Found, find, match
+
+FIND_EVERY = 2
+"""The detector looks at every so-manieth frame."""
+AREAS = (24.0, 60.0, 150.0, 400.0)
+"""Square pixels: lower borders of the size bands in which the source's rate of finding is known."""
+MIN_EXPECTED = 4.0
+"""Pictures in which an actor should be found before it is judged by itself."""
+LIMITS = "thresholds.yaml"
+
+Side = Literal["low", "high", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A figure of a scene and what it means to be out of bounds."""
+
+    side: Side
+    """Which side is bad."""
+    meaning: str
+
+
+CHECKS: dict[str, Check] = {
+    "told_boxes": Check("low", "told bodies are found less often than in the source"),
+    "worst_actor": Check("low", "one told body is hardly ever found"),
+    "unknown_bodies": Check("high", "bodies are seen that were not told"),
+    "overlap": Check("high", "neighbouring cameras disagree where they see the same"),
+    "motion": Check("low", "bodies do not move as their boxes do"),
+    "stillness": Check("low", "the video freezes while the ego drives"),
+    "sharpness": Check("both", "the pictures are blurred or grainy"),
+    "drift": Check("high", "the colours drift away"),
+}
+"""told_boxes: found over expected; worst_actor: the same for the worst actor; unknown_bodies: a picture; overlap: over the
+source's typical error; motion: correlation; stillness: log10 of change over contrast; sharpness: gradient over that when
+blurred; drift: share of full scale."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limit:
+    check: str
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.check not in CHECKS:
+            raise ZoetropeError(f"gate: unknown check '{self.check}'; known: {', '.join(CHECKS)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expectation:
+    """How well the detector finds bodies in source pictures."""
+
+    score: float
+    """From which a detection counts."""
+    rates: tuple[tuple[float, ...], ...]
+    """Share found: class by size band."""
+    overlap: float
+    """The source's mean overlap error."""
+
+    def __post_init__(self) -> None:
+        if len(self.rates) != len(CLASSES) or any(len(row) != len(AREAS) for row in self.rates):
+            raise ZoetropeError(f"gate: rates: expected {len(CLASSES)} classes by {len(AREAS)} size bands; calibrate again")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thresholds:
+    expectation: Expectation
+    limits: tuple[Limit, ...]
+
+    @staticmethod
+    def load(path: Path | None = None) -> Thresholds:
+        """From a file; without one, those that come with the gate."""
+        return load_yaml(Thresholds, path or Path(str(files("driving.gate") / LIMITS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    figures: dict[str, float | None]
+    """One a check; None where the scene offers nothing to measure it on."""
+    found: Found
+    worst_frame: int
+    """The frame with the most told bodies that were not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    accepted: bool
+    reasons: tuple[str, ...]
+    """Empty when accepted."""
+    figures: dict[str, float | None]
+
+
+def measure(episode: Episode, detector: Detector, expectation: Expectation) -> Measurement:
+    """All figures of a scene of boxes, poses, intrinsics and, where known, depth.
+
+    `depth` should be the told scene's (the source renders it), so that a body that the world forgot still counts as visible;
+    without it bodies hide only each other and cameras' overlap is not measured.
+    """
+    if episode.pose is None or episode.intrinsics is None or CONDITION not in episode.conditions:
+        raise ZoetropeError("gate: the scene lacks boxes, poses or intrinsics; generate it with 'zoetrope drive synthesize'")
+    found = find(detector, episode, FIND_EVERY)
+    told, actor, unknown, frame = _bodies(found, expectation)
+    overlap = figures.overlap_error(episode.frames, episode.depth, episode.pose, episode.intrinsics)
+    boxes = Boxes.read(episode.conditions[CONDITION])
+    height, width = episode.frames.shape[2:4]
+    sight = project(boxes, episode.pose, episode.intrinsics, width, height)
+    values: dict[str, float | None] = {
+        "told_boxes": told,
+        "worst_actor": actor,
+        "unknown_bodies": unknown,
+        "overlap": None if overlap is None else overlap / expectation.overlap,
+        "motion": figures.motion_agreement(episode.frames, boxes, sight, sight.demanded()),
+        "stillness": figures.stillest(episode.frames, episode.pose),
+        "sharpness": figures.sharpness(episode.frames),
+        "drift": figures.colour_drift(episode.frames),
+    }
+    return Measurement(values, found, frame * FIND_EVERY)
+
+
+def judge(measurement: Measurement, thresholds: Thresholds) -> Verdict:
+    """Accept a scene none of whose figures is out of bounds."""
+    reasons = []
+    for limit in thresholds.limits:
+        value = measurement.figures[limit.check]
+        if value is None:
+            continue
+        what = f"{limit.check}: {CHECKS[limit.check].meaning}"
+        if limit.low is not None and value < limit.low:
+            reasons.append(f"{what} ({value:.3g}, at least {limit.low:.3g} expected)")
+        if limit.high is not None and value > limit.high:
+            reasons.append(f"{what} ({value:.3g}, at most {limit.high:.3g} expected)")
+    return Verdict(not reasons, tuple(reasons), measurement.figures)
+
+
+def size_band(area: np.ndarray) -> np.ndarray:
+    """Index into AREAS."""
+    return np.clip(np.digitize(area, AREAS) - 1, 0, len(AREAS) - 1)
+
+
+def _bodies(found: Found, expectation: Expectation) -> tuple[float | None, float | None, float | None, int]:
+    """Found over expected, the same of the worst actor, unknown bodies a picture, and the worst frame."""
+    hit = match(found).score >= expectation.score
+    t, v, n = np.nonzero(found.demanded)
+    expected = np.asarray(expectation.rates)[found.boxes.kind[t, n], size_band(found.sight.area[t, v, n])]
+    got = hit[t, v, n].astype(float)
+    told = float(got.sum() / expected.sum()) if expected.sum() >= MIN_EXPECTED else None
+    count = found.demanded.shape[-1]
+    by_actor, wanted = (np.bincount(n, weights, count) for weights in (got, expected))
+    judged = wanted >= MIN_EXPECTED
+    worst = float((by_actor[judged] / wanted[judged]).min()) if judged.any() else None
+    loose = match(found, by_class=False)
+    stray = (found.detections.score >= expectation.score) & ~loose.right & ~loose.ignored
+    pictures = found.demanded.shape[0] * found.cameras
+    missed = np.bincount(t, expected - got, found.demanded.shape[0])
+    missed += np.bincount(found.detections.picture[stray] // found.cameras, minlength=len(missed))
+    return told, worst, float(stray.sum() / pictures), int(missed.argmax())
