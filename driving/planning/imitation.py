@@ -18,7 +18,7 @@ from core.files import atomic_path
 from driving.planning.boxes import to_world
 from driving.planning.idm import along_route
 from driving.planning.lines import place
-from driving.planning.loop import EVERY, Setting, observe
+from driving.planning.loop import EVERY, Course, observe
 from driving.planning.planner import Observation
 from driving.planning.planners import Follow, Rules
 from driving.planning.vehicle import follow
@@ -123,20 +123,20 @@ def facts(observation: Observation) -> np.ndarray:
 
 
 def gather(
-    settings: Sequence[Setting], imager: Imager, frames: int, seed: int = 0, report: Callable[[int], None] | None = None
+    courses: Sequence[Course], imager: Imager, frames: int, seed: int = 0, report: Callable[[int], None] | None = None
 ) -> Lessons:
-    """Drive each setting by the rules, and now and then not, noting at each plan what the rules would do."""
+    """Drive each course by the rules, and now and then not, noting at each plan what the rules would do."""
     rng = np.random.default_rng(seed)
     pictures, told, speeds = [], [], []
-    for number, setting in enumerate(settings):
-        way, rules = Way(road=setting.road, path=setting.route), Rules()
-        simulation = Simulation(setting.road, setting.entrants, setting.ego, setting.seed)
-        imager.begin(setting.road, setting.rig, setting.ambience, setting.seed)
-        states, moment, wheel = [setting.ego], simulation.moment, 0.0
+    for number, course in enumerate(courses):
+        way, rules = Way(road=course.road, path=course.route), Rules()
+        simulation = Simulation(course.road, course.entrants, course.ego, course.seed)
+        imager.begin(course.road, course.rig, course.ambience, course.seed)
+        states, moment, wheel = [course.ego], simulation.moment, 0.0
         while len(states) <= frames and way.along(states[-1]) < way.path.length - 2 * EVERY:
-            seen = observe(setting, way, imager.show(moment), moment, states, rules)
+            seen = observe(course, way, imager.show(moment), moment, states, rules)
             plan = rules.plan(seen)
-            pictures.append(front(seen.images, setting.rig))
+            pictures.append(front(seen.images, course.rig))
             told.append(facts(seen))
             speeds.append(_speeds(plan))
             if rng.random() < DARE:

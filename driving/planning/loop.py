@@ -33,7 +33,7 @@ END = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
+class Course:
     """Where a run takes place."""
 
     name: str
@@ -63,7 +63,7 @@ class LoopResult:
     """One run of T frames."""
 
     planner: str
-    setting: str
+    course: str
     states: np.ndarray
     """float64 (T + 1, 4): the ego at each frame."""
     moments: tuple[Moment, ...]
@@ -94,7 +94,7 @@ class LoopResult:
         parts = {name: float(np.mean([getattr(s, name) for _, s in self.scores])) for name in PARTS}
         return {
             "planner": self.planner,
-            "setting": self.setting,
+            "course": self.course,
             "driving_score": self.driving_score,
             "completion": self.completion,
             "pdms": self.pdms,
@@ -123,30 +123,32 @@ class _Run:
 def drive(
     factory: Factory,
     name: str,
-    setting: Setting,
+    course: Course,
     imager: Imager,
     frames: int,
     *,
     keep: bool = False,
+    reach: float | None = None,
     patience: float = PATIENCE,
     report: Callable[[int], None] | None = None,
 ) -> LoopResult:
-    """Let a new planner `name` drive `setting` in the world of `imager` for up to `frames` frames.
+    """Let a new planner `name` drive `course` in the world of `imager` for up to `frames` frames.
 
-    `keep` keeps the pictures for a video; `report` is told each frame. The run ends early at the end of the route, at a
-    collision that is the ego's fault, and where the middle of the ego leaves the drivable area.
+    `reach` is the course's `goal`, where it is known already; `keep` keeps the pictures for a video; `report` is told each
+    frame. The run ends early at the end of the route, at a collision that is the ego's fault, and where the middle of the
+    ego leaves the drivable area.
     """
     if frames < EVERY:
         raise ZoetropeError(f"loop: frames: expected at least {EVERY}, found {frames}")
-    planner, way = factory(), Way(road=setting.road, path=setting.route)
-    simulation = _simulation(setting)
-    run = _Run(states=[setting.ego], moments=[simulation.moment])
-    imager.begin(setting.road, setting.rig, setting.ambience, setting.seed)
+    planner, way = factory(), Way(road=course.road, path=course.route)
+    simulation = _simulation(course)
+    run = _Run(states=[course.ego], moments=[simulation.moment])
+    imager.begin(course.road, course.rig, course.ambience, course.seed)
     ended = None
     while ended is None:
         t, ego = len(run.states) - 1, run.states[-1]
         images = imager.show(run.moments[-1])
-        seen = observe(setting, way, images, run.moments[-1], run.states, planner)
+        seen = observe(course, way, images, run.moments[-1], run.states, planner)
         plan = to_world(ask(planner, seen, name, patience), ego)
         states, wheels = (out[0] for out in follow(ego, plan[None], HORIZON, run.wheel))
         run.plans.append((t, plan))
@@ -159,35 +161,35 @@ def drive(
             run.moments.append(simulation.step(run.states[-1]))
             if report is not None:
                 report(len(run.states) - 1)
-            ended = _ended(run, setting, way, frames)
+            ended = _ended(run, course, way, frames)
             if ended is not None:
                 break
             if i < steps:
                 images = imager.show(run.moments[-1])
         run.wheel = float(wheels[steps])
-    gained = way.along(run.states[-1]) - way.along(setting.ego)
+    gained = way.along(run.states[-1]) - way.along(course.ego)
     return LoopResult(
         planner=name,
-        setting=setting.name,
+        course=course.name,
         states=rows(run.states),
         moments=tuple(run.moments),
         plans=tuple(run.plans),
         scores=tuple(run.scores),
         collisions=tuple(run.collisions),
-        completion=float(np.clip(gained / goal(setting, way, frames), 0, 1)),
+        completion=float(np.clip(gained / (goal(course, frames) if reach is None else reach), 0, 1)),
         ended=ended,
         pictures=tuple(run.pictures),
     )
 
 
-def observe(setting: Setting, way: Way, images: Images, moment: Moment, states: list[State], planner: Planner) -> Observation:
+def observe(course: Course, way: Way, images: Images, moment: Moment, states: list[State], planner: Planner) -> Observation:
     """What a planner is shown of this moment; `states` are the ego's so far."""
     ego = states[-1]
     along = way.along(ego)
     route = to_body(way.ahead(along), ego)
     return Observation(
         images=images,
-        rig=setting.rig,
+        rig=course.rig,
         history=tuple(states[-HISTORY:]),
         route=route,
         command=command(route),
@@ -199,9 +201,13 @@ def observe(setting: Setting, way: Way, images: Images, moment: Moment, states: 
 
 
 def rehearse(simulation: Simulation, states: np.ndarray, way: Way) -> PDMScore:
-    """Score ego states (T + 1, 4) against the traffic as it would react to them, from the simulation's present on."""
+    """Score ego states (T + 1, 4) against the traffic as it would react to them, from the simulation's present on.
+
+    Progress is told by what `Rules` would make of the same moments, as in NAVSIM.
+    """
     moments = foresee(simulation, states)
-    return pdm_score(states, moments, way.road, way.path.points, _reference(simulation, way, len(states) - 1))
+    reference = _by_rules(way, moments[0].ego, len(states) - 1, lambda t, ego: moments[t])
+    return pdm_score(states, moments, way.road, way.path.points, reference)
 
 
 def foresee(simulation: Simulation, states: np.ndarray) -> list[Moment]:
@@ -215,43 +221,49 @@ def rows(states: list[State]) -> np.ndarray:
     return np.array([(s.x, s.y, s.yaw, s.speed) for s in states])
 
 
-def goal(setting: Setting, way: Way, frames: int) -> float:
+def goal(course: Course, frames: int) -> float:
     """Metres along the route that a driver by the rules makes in `frames` frames, knowing the truth."""
-    return max(_reference(_simulation(setting), way, frames), IDLE)
+    simulation = _simulation(course)
+
+    def moment(t: int, ego: State) -> Moment:
+        return simulation.moment if t == 0 else simulation.step(ego)
+
+    return max(_by_rules(Way(road=course.road, path=course.route), course.ego, frames, moment), IDLE)
 
 
-def _reference(simulation: Simulation, way: Way, frames: int) -> float:
-    """Metres along the way that `Rules` makes from the simulation's present on."""
-    twin, driver = simulation.copy(), Rules()
-    states, wheel = [twin.moment.ego], 0.0
+def _by_rules(way: Way, ego: State, frames: int, moment: Callable[[int, State], Moment]) -> float:
+    """Metres along the way that `Rules` makes, where `moment` tells each frame given the ego's state."""
+    driver, states, wheel = Rules(), [ego], 0.0
+    now = moment(0, ego)
     while len(states) <= frames:
-        ego, moment = states[-1], twin.moment
+        ego = states[-1]
         along = way.along(ego)
         route = to_body(way.ahead(along), ego)
-        plan = driver.steer(route, ego, moment, way.limit(along), way.stop(along, moment.time))
-        driven, wheels = (out[0] for out in follow(ego, to_world(plan, ego)[None], EVERY, wheel))
+        plan = driver.steer(route, ego, now, way.limit(along), way.stop(along, now.time))
+        steps = min(EVERY, frames + 1 - len(states))
+        driven, wheels = (out[0] for out in follow(ego, to_world(plan, ego)[None], steps, wheel))
         for state in driven[1:]:
             states.append(State(*map(float, state)))
-            twin.step(states[-1])
+            now = moment(len(states) - 1, states[-1])
         wheel = float(wheels[-1])
-    return progress(rows(states[: frames + 1]), way.path.points)
+    return progress(rows(states), way.path.points)
 
 
-def _simulation(setting: Setting) -> Simulation:
-    return Simulation(setting.road, setting.entrants, setting.ego, setting.seed)
+def _simulation(course: Course) -> Simulation:
+    return Simulation(course.road, course.entrants, course.ego, course.seed)
 
 
-def _ended(run: _Run, setting: Setting, way: Way, frames: int) -> str | None:
+def _ended(run: _Run, course: Course, way: Way, frames: int) -> str | None:
     """Note new collisions; say why the run is over, if it is."""
     known = {c.actor for c in run.collisions}
     t = len(run.states) - 1
-    for _, actor, fault in collisions(rows(run.states[-2:]), run.moments[-2:], setting.road, setting.route.points):
+    for _, actor, fault in collisions(rows(run.states[-2:]), run.moments[-2:], course.road, course.route.points):
         if actor.id not in known:
             run.collisions.append(Collision(frame=t, actor=actor.id, category=actor.category, at_fault=fault))
     if any(c.at_fault for c in run.collisions):
         return "collision"
     middle = ego_boxes(rows(run.states[-1:]))[0]
-    if not on_drivable(setting.road, middle[:2]):
+    if not on_drivable(course.road, middle[:2]):
         return "off road"
     if way.along(run.states[-1]) > way.path.length - END:
         return "goal"

@@ -24,6 +24,8 @@ SWEEP = 0.5
 """Seconds between the looks into the future of actors."""
 JUMP = 15.0
 """An obstacle seen twice did not move faster than this along the route, m/s, or it is another one."""
+AWARE = 70.0
+"""Who is farther away is not thought of, metres."""
 WEAVING = 3.0
 """Seconds from side to side and back."""
 FRESH = 0.5
@@ -90,16 +92,18 @@ class Rules:
         """The plan (N, 3) from the truth alone, without pictures; `route` is in the ego's axes."""
         boxes = actor_boxes(moment)
         boxes[:, :3] = to_body(boxes[:, :3], ego)
-        speed = np.array([s.speed for _, s in moment.actors])
+        near = np.hypot(boxes[:, 0], boxes[:, 1]) < AWARE
+        speed = np.array([s.speed for _, s in moment.actors])[near]
+        boxes = boxes[near]
         pace = speed[:, None] * np.stack([np.cos(boxes[:, 2]), np.sin(boxes[:, 2])], -1)
-        leaders = lights(stop, ego.speed)
-        for later in np.arange(0.0, self.foresight + SWEEP / 2, SWEEP):
-            moved = boxes.copy()
-            moved[:, :2] += later * pace
-            along, _ = project(route, moved[:, :2])
-            heading = place(route, along)[:, 2]
-            toward = pace[:, 0] * np.cos(heading) + pace[:, 1] * np.sin(heading)
-            leaders += ahead(route, moved, toward, self.temper.margin)
+        times = np.arange(0.0, self.foresight + SWEEP / 2, SWEEP)
+        moved = np.tile(boxes, (len(times), 1))
+        pace = np.tile(pace, (len(times), 1))
+        moved[:, :2] += np.repeat(times, len(boxes))[:, None] * pace
+        along, _ = project(route, moved[:, :2])
+        heading = place(route, along)[:, 2]
+        toward = pace[:, 0] * np.cos(heading) + pace[:, 1] * np.sin(heading)
+        leaders = ahead(route, moved, toward, self.temper.margin) + lights(stop, ego.speed)
         return roll_out(self.temper, route, ego.speed, limit, leaders)
 
 

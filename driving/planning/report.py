@@ -14,7 +14,7 @@ from core.episodes.video import VideoWriter
 from core.errors import ZoetropeError
 from core.files import atomic_path, write_text
 from driving.planning.boxes import actor_boxes, corners, ego_boxes, to_body
-from driving.planning.loop import LoopResult, Setting
+from driving.planning.loop import Course, LoopResult
 from driving.planning.pdm import PARTS
 from driving.planning.tree import Judged
 from driving.rig import Rig
@@ -40,7 +40,7 @@ class LoopReport:
     """MP4; None where no pictures were kept."""
 
 
-def write_report(result: LoopResult, setting: Setting, folder: Path, stem: str) -> LoopReport:
+def write_report(result: LoopResult, course: Course, folder: Path, stem: str) -> LoopReport:
     """Write a run's files as `folder/stem.*`, each atomically."""
     figures, chart, video = (folder / f"{stem}.{kind}" for kind in ("json", "png", "mp4"))
     times = [{"frame": frame, **score.as_dict()} for frame, score in result.scores]
@@ -49,15 +49,15 @@ def write_report(result: LoopResult, setting: Setting, folder: Path, stem: str) 
     if result.pictures:
         with VideoWriter(video, RATE) as out:
             for i, colour in enumerate(result.pictures):
-                out.add(frame_of(colour, setting, result, i))
+                out.add(frame_of(colour, course, result, i))
     return LoopReport(figures=figures, chart=chart, video=video if result.pictures else None)
 
 
-def frame_of(colour: np.ndarray, setting: Setting, result: LoopResult, t: int) -> np.ndarray:
+def frame_of(colour: np.ndarray, course: Course, result: LoopResult, t: int) -> np.ndarray:
     """One frame of the video, uint8 (H, W, 3): the cameras, and beside them the scene and the plan from above."""
-    cameras = mosaic(colour, setting.rig)
+    cameras = mosaic(colour, course.rig)
     plan = [p for frame, p in result.plans if frame <= t][-1]
-    return np.concatenate([cameras, bird(setting, result.moments[t], plan, cameras.shape[0])], 1)
+    return np.concatenate([cameras, bird(course, result.moments[t], plan, cameras.shape[0])], 1)
 
 
 def mosaic(colour: np.ndarray, rig: Rig) -> np.ndarray:
@@ -74,7 +74,7 @@ def mosaic(colour: np.ndarray, rig: Rig) -> np.ndarray:
     return np.concatenate([np.concatenate(views[i : i + across], 1) for i in range(0, len(views), across)], 0)
 
 
-def bird(setting: Setting, moment: Moment, plan: np.ndarray, size: int) -> np.ndarray:
+def bird(course: Course, moment: Moment, plan: np.ndarray, size: int) -> np.ndarray:
     """The scene from above around the ego, which looks up: uint8 (size, size, 3)."""
     scale = size / VIEW
     picture = np.full((size, size, 3), 92, np.uint8)
@@ -84,11 +84,11 @@ def bird(setting: Setting, moment: Moment, plan: np.ndarray, size: int) -> np.nd
         at = np.stack([size / 2 - own[..., 1] * scale, size - (own[..., 0] + BEHIND) * scale], -1)
         return np.clip(np.round(at), -(2**14), 2**14).astype(np.int32)
 
-    for polygon in getattr(setting.road.drivable, "geoms", [setting.road.drivable]):
+    for polygon in getattr(course.road.drivable, "geoms", [course.road.drivable]):
         cv2.fillPoly(
             picture, [pixels(np.array(ring.coords)) for ring in (polygon.exterior, *polygon.interiors)], (150, 150, 150)
         )
-    for marking in setting.road.markings:
+    for marking in course.road.markings:
         cv2.polylines(picture, [pixels(marking.line)], False, (225, 225, 225), 1, cv2.LINE_AA)
     for (actor, _), box in zip(moment.actors, actor_boxes(moment)):
         cv2.fillPoly(picture, [pixels(corners(box))], actor.colour, cv2.LINE_AA)

@@ -15,7 +15,7 @@ from core.errors import ZoetropeError
 from core.evaluation.intervals import Interval, mean, ratio
 from driving.planning.boxes import actor_boxes, ego_boxes, overlap, to_body, to_world
 from driving.planning.candidates import Candidate, candidates
-from driving.planning.loop import EVERY, Setting, foresee
+from driving.planning.loop import EVERY, Course, foresee
 from driving.planning.pdm import on_road
 from driving.planning.perception import Perception, by_depth
 from driving.planning.planners import Follow
@@ -132,7 +132,7 @@ def judge(options: Sequence[Candidate], outlook: Outlook, way: Way, limit: float
 class Situation:
     """A scene stopped where something has to be decided."""
 
-    setting: Setting
+    course: Course
     way: Way
     simulation: Simulation
     """In the present. Copy it before stepping."""
@@ -156,13 +156,13 @@ class Situation:
         return to_body(self.way.ahead(self.way.along(self.ego)), self.ego)
 
 
-def approach(setting: Setting, frames: int) -> Situation | None:
+def approach(course: Course, frames: int) -> Situation | None:
     """Follow the route blindly until going on collides within `LATEST` frames; None where it never does in `frames`."""
-    way = Way(road=setting.road, path=setting.route)
-    simulation = Simulation(setting.road, setting.entrants, setting.ego, setting.seed)
+    way = Way(road=course.road, path=course.route)
+    simulation = Simulation(course.road, course.entrants, course.ego, course.seed)
     moments, blind = [simulation.moment], Follow()
     while len(moments) <= frames:
-        here = Situation(setting=setting, way=way, simulation=simulation, moments=tuple(moments))
+        here = Situation(course=course, way=way, simulation=simulation, moments=tuple(moments))
         plan = blind.steer(here.route(), here.ego.speed, here.limit, moments[-1].time)
         states, _ = follow(here.ego, to_world(plan, here.ego)[None], LATEST)
         if touches(simulation, states[0]):
