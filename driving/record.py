@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,11 @@ from core.errors import ZoetropeError
 from driving.facts import facts
 from driving.gate.boxes import CONDITION, boxes_condition
 from driving.rig import Rig, nuscenes_rig
+from driving.road.network import Road
 from driving.scenario import library
 from driving.scenario.events import NOTHING
 from driving.scenario.sample import sample
-from driving.scene import Images, Moment, Scene
+from driving.scene import Ambience, Images, Moment, Scene
 from driving.sketch import Sketcher
 from driving.source.imager import Imager
 from driving.source.record import actions
@@ -106,17 +107,17 @@ def scene_of(config: RecordConfig, split: str, index: int) -> Scene:
     return sample(replace(description, rig=rig), seed, wanted.frames, f"{split}-{index:06d}")
 
 
-def told(scene: Scene) -> Callable[[Moment], dict[str, np.ndarray]]:
-    """What the network is told of a moment of this scene, by the names of `Episode.conditions`."""
-    sketcher = Sketcher(scene.road, scene.rig)
-    return lambda moment: sketcher.draw(moment) | {FACTS: facts(scene.ambience, moment.ego)}
+def told(road: Road, rig: Rig, ambience: Ambience) -> Callable[[Moment], dict[str, np.ndarray]]:
+    """What the network is told of a moment, by the names of `Episode.conditions`."""
+    sketcher = Sketcher(road, rig)
+    return lambda moment: sketcher.draw(moment) | {FACTS: facts(ambience, moment.ego)}
 
 
-def to_episode(scene: Scene, images: Iterable[Images]) -> Episode:
-    """A scene and its pictures as an episode."""
+def to_episode(scene: Scene, images: Iterable[Images], moments: Sequence[Moment] = ()) -> Episode:
+    """A scene and its pictures as an episode; `moments` stand for the scene's own where it has no tracks yet."""
     shown = list(images)
-    tell = told(scene)
-    known = [tell(scene.moment(t)) for t in range(len(shown))]
+    tell = told(scene.road, scene.rig, scene.ambience)
+    known = [tell(moment) for moment in (moments or [scene.moment(t) for t in range(len(shown))])]
     depth = np.stack([i.depth for i in shown])
     return Episode(
         frames=np.stack([i.colour for i in shown]),

@@ -21,10 +21,13 @@ class Imagination:
     def __init__(self, model: WorldModel, batch: int):
         self.model, self.ring = model, KeyValueRing(model.backbone, batch)
 
-    def imagine(self, fresh: Newest, number: int, steps: int, packed: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def imagine(
+        self, fresh: Newest, number: int, steps: int, packed: bool, weak: Newest | None = None, guidance: float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Denoise frame `number` from the noise in `fresh` -> latents (B, V, C, h, w), reward (B,), logit of the end (B,).
 
-        Everything before must be committed.
+        Everything before must be committed. `weak` is the same frame told nothing: away from what would be imagined of it goes
+        the prediction, `guidance` times as far (classifier-free guidance, arXiv 2207.12598).
         """
         backbone = self.model.backbone
         layout = backbone.layout(torch.tensor([number]), self._slots(packed))
@@ -34,7 +37,10 @@ class Imagination:
         def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
             out = backbone(self._inputs(fresh, x, signal, stride), layout, cached)
             scores[:] = [out.reward[:, -1], out.ended[:, -1]]
-            return out.clean[:, -1]
+            if weak is None:
+                return out.clean[:, -1]
+            without = backbone(self._inputs(weak, x, signal, stride), layout, cached)
+            return torch.lerp(without.clean[:, -1], out.clean[:, -1], guidance)
 
         return euler(predict, fresh.latents, steps), scores[0], scores[1]
 

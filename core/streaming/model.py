@@ -50,6 +50,8 @@ class WorldConfig:
     """Whether every frame comes with a sketch of what is known of it (`core.memory.sketch`); needs `spatial`."""
     facts: int = 0
     """Numbers that say what is known of a frame as a whole (weather, light), `Episode.conditions["facts"]`; 0 for none."""
+    guidance: float = 1.0
+    """How much what is told counts, unless asked otherwise: 1 as it was learnt, more exaggerates it, at twice the cost."""
     rays: bool = False
     """Whether the backbone is shown where every token looks, so that a rig it has never seen works."""
 

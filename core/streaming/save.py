@@ -54,6 +54,7 @@ def write_session(session: Session, path: Path) -> None:
         "seeds": session.seeds,
         "single": session.single,
         "steps": session.steps,
+        "guidance": session.guidance,
         "number": session.number,
         "spatial_on": session.spatial_on,
         "packed_on": session.packed_on,
@@ -140,6 +141,7 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
             session._spatial.append(memory)
     session._coming = tuple(done(_read_coming(f"coming.{i}", made, tensors)) for i, made in enumerate(facts["coming"]))
     session.number, session.steps = int(facts["number"]), int(facts["steps"])
+    session.guidance = float(facts["guidance"])
     session.spatial_on, session.packed_on = bool(facts["spatial_on"]), bool(facts["packed_on"])
     session._recalled = tuple(facts["recalled"])
     return session

@@ -51,7 +51,7 @@ class Session:
 
     def __init__(self, world: World, seeds: Sequence[int], single: bool):
         self.world, self.seeds, self.single = world, list(seeds), single
-        self.steps = world.config.steps
+        self.steps, self.guidance = world.config.steps, world.config.guidance
         self.spatial_on, self.packed_on = True, True
         self.timings: dict[str, float] = {}
         self.rendering: np.ndarray | None = None
@@ -79,8 +79,8 @@ class Session:
 
     # -- driving ---------------------------------------------------------------------------------------------------------
 
-    def begin(self, contexts: Sequence[Episode]) -> None:
-        """Take in real frames from an empty state."""
+    def begin(self, contexts: Sequence[Episode], blank: bool = False) -> None:
+        """Take in real frames from an empty state; if `blank`, only where they were seen from."""
         config = self.world.config
         if config.spatial is not None:
             for context in contexts:
@@ -90,7 +90,7 @@ class Session:
         if config.rays:
             self._rays = torch.stack([self._look(context) for context in contexts])
         pick = lambda values, t: None if values[0] is None else np.stack([v[t] for v in values])  # noqa: E731
-        for t in range(len(contexts[0])):
+        for t in range(0 if blank else len(contexts[0])):
             action = None if t == 0 else pick([c.action for c in contexts], t - 1)
             frames = pick([c.frames for c in contexts], t)
             pose, depth = pick([c.pose for c in contexts], t), pick([c.depth for c in contexts], t)
@@ -113,7 +113,7 @@ class Session:
         batched = self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0)
         given = None if pose is None else self._batched(pose, 3)
         known = self._batched_conditions(conditions)
-        self._log.append(("step", batched, given, known, self.steps, self.spatial_on, self.packed_on))
+        self._log.append(("step", batched, given, known, self._settings))
         return self._step(batched, given, known)
 
     def observe(
@@ -190,17 +190,17 @@ class Session:
         start = base.number
         replayed = self._log[len(self._log) - (self.number - start) :][: target - start]
         kept_log = self._log[: len(self._log) - (self.number - target)]
-        settings = (self.steps, self.spatial_on, self.packed_on)
+        settings = self._settings
         self._restore(base)
         for kind, *entry in replayed:
             if kind == "step":
-                *inputs, self.steps, self.spatial_on, self.packed_on = entry
+                *inputs, self._settings = entry
                 self._step(*inputs)
             else:
                 self._observe(*entry)
         self._snapshots = [s for s in self._snapshots if s.number <= target]
         self._log = kept_log
-        self.steps, self.spatial_on, self.packed_on = settings
+        self._settings = settings
 
     def use(self, spatial: bool | None = None, packed: bool | None = None) -> None:
         """Switch spatial memory and packed older frames on or off."""
@@ -249,15 +249,19 @@ class Session:
             moved = torch.from_numpy(action)
             pose = self._next_pose(moved, None if given is None else torch.from_numpy(given).float())
             sketch, facts = self._sketch(known), self._facts(known)
-            rendering, witnesses = self._render(pose, sketch)
+            rendering, witnesses, untold = self._render(pose, sketch)
             condition = self._condition(rendering)
         self._committed.result()
         with clock.during("imagine"):
-            assert self.newest is not None
-            started = torch.ones(len(self.seeds), dtype=torch.bool)
-            noise = self._noise(self.newest.latents.shape)
-            fresh = Newest(noise, moved, started, self._relative(pose), condition, facts, rendering)
-            latents, reward, ended = self._imagination.imagine(fresh, self.number, self.steps, self.packed_on)
+            started = torch.full((len(self.seeds),), self.newest is not None)
+            fresh = Newest(self._noise(), moved, started, self._relative(pose), condition, facts, rendering)
+            weak = None
+            if self.guidance != 1 and self.world.config.conditions:
+                blank = None if facts is None else torch.zeros_like(facts)
+                weak = replace(fresh, condition=self._condition(untold), facts=blank)
+            latents, reward, ended = self._imagination.imagine(
+                fresh, self.number, self.steps, self.packed_on, weak, self.guidance
+            )
         number, imagined = self.number, replace(fresh, latents=latents)
         self._accept(imagined, pose, clock)
         shown = background.submit(self._show, imagined, clock)
@@ -288,7 +292,7 @@ class Session:
         known = None if depth is None else torch.from_numpy(np.asarray(depth, np.float32))
         latents = model.tokenizer.encode(seen[:, None], None if known is None else known[:, None])[:, 0]
         sketch = self._sketch(given)
-        rendering, _ = self._render(where, sketch)
+        rendering, _, _ = self._render(where, sketch)
         condition = self._condition(rendering)
         motion = self._relative(where) if action is not None else torch.zeros(batch, MOTION_SIZE)
         if self._spatial:
@@ -400,10 +404,13 @@ class Session:
             return torch.zeros(len(self.seeds), MOTION_SIZE)
         return relative_motion(self._pose[:, 0], pose[:, 0])
 
-    def _render(self, pose: Tensor | None, sketch: Sketch | None) -> tuple[Views | None, Seers]:
-        """What memory shows of every camera's view, over the sketch: colour (B, V, 3, H, W), depth, valid, coarseness."""
+    def _render(self, pose: Tensor | None, sketch: Sketch | None) -> tuple[Views | None, Seers, Views | None]:
+        """What memory shows of every camera's view, over the sketch: colour (B, V, 3, H, W), depth, valid, coarseness.
+
+        And who bears witness, and what memory alone shows.
+        """
         if not self._spatial or pose is None:
-            return None, []
+            return None, [], None
         if self.spatial_on:
             views = [[m.render(p, self.number, camera=v) for v, p in enumerate(poses)] for m, poses in zip(self._spatial, pose)]
         else:
@@ -411,7 +418,10 @@ class Session:
         self._recalled = views[0][0].recalled
         stack = lambda name: torch.stack([torch.stack([getattr(v, name) for v in vs]) for vs in views])  # noqa: E731
         shown = stack("colour"), stack("depth"), stack("valid"), stack("coarseness")
-        return shown if sketch is None else sketch.under(shown), [[v.witnesses for v in vs] for vs in views]
+        witnesses = [[v.witnesses for v in vs] for vs in views]
+        if sketch is None:
+            return shown, witnesses, shown
+        return sketch.under(shown), witnesses, sketch.blank().under(shown)
 
     def _batched_conditions(self, conditions: Conditions | None) -> Conditions:
         """Every wanted condition with a leading axis B; nothing is known where none is given."""
@@ -453,12 +463,20 @@ class Session:
         coded = self.world.model.encode_rendering(*flat).unflatten(0, (len(self.seeds), -1))
         return coded if self._rays is None else torch.cat([coded, self._rays], 2)
 
-    def _noise(self, shape: torch.Size) -> Tensor:
-        """Noise decided by each session's seed and the frame's number alone."""
-        out = []
+    @property
+    def _settings(self) -> tuple[int, float, bool, bool]:
+        return self.steps, self.guidance, self.spatial_on, self.packed_on
+
+    @_settings.setter
+    def _settings(self, values: tuple[int, float, bool, bool]) -> None:
+        self.steps, self.guidance, self.spatial_on, self.packed_on = values
+
+    def _noise(self) -> Tensor:
+        """Noise (B, V, C, h, w) decided by each session's seed and the frame's number alone."""
+        shape, out = self.world.config.frame_shape, []
         for seed in self.seeds:
             generator = torch.Generator().manual_seed((seed * 0x9E3779B1 + self.number) & 0x7FFFFFFFFFFFFFFF)
-            out.append(torch.randn(shape[1:], generator=generator))
+            out.append(torch.randn(shape.cameras, shape.channels, shape.rows, shape.columns, generator=generator))
         return torch.stack(out)
 
     def _blank_action(self, batch: int) -> Tensor:

@@ -54,9 +54,10 @@ class World:
             self._fingerprint = self.model.fingerprint()
         return self._fingerprint
 
-    def open(self, context: Episode | Sequence[Episode], seed: int | Sequence[int] = 0) -> Session:
+    def open(self, context: Episode | Sequence[Episode], seed: int | Sequence[int] = 0, blank: bool = False) -> Session:
         """Start a session from a few real frames; from a list of equally long ones, a batch that steps as one.
 
+        If `blank`, only the context's cameras are looked at, and the first step imagines the first frame.
         With one `seed` the sessions of a batch use seed, seed + 1, ...
         """
         contexts = [context] if isinstance(context, Episode) else list(context)
@@ -65,7 +66,7 @@ class World:
         seeds = [seed + i for i in range(len(contexts))] if isinstance(seed, int) else list(seed)
         self._check(contexts[0])
         session = Session(self, seeds, single=isinstance(context, Episode))
-        session.begin(contexts)
+        session.begin(contexts, blank)
         return session
 
     @staticmethod

@@ -291,6 +291,11 @@ def test_what_is_told_changes_the_frame_and_survives_saving_and_rewinding(tmp_pa
     run.save(tmp_path / "s.safetensors")
     resumed = World.resume(tmp_path / "s.safetensors", w)
     assert np.array_equal(resumed.step(data.action[9], data.pose[10], told(10)).frame, shown[4])
+    blank = w.open(data.window(0, 1), blank=True)
+    assert blank.number == 0 and blank.step(data.action[0], data.pose[0], told(0)).frame.shape == data.frames[0].shape
+    guided = session.fork()
+    guided.guidance = 2.0
+    assert (guided.step(data.action[5], data.pose[6], told(6)).frame != one.frame).any()
     with pytest.raises(ZoetropeError, match="is not told 'weather'"):
         session.step(data.action[5], data.pose[6], {"weather": np.zeros(3)})
     with pytest.raises(ZoetropeError, match="sketch: expected shape"):
