@@ -36,7 +36,10 @@ def split_samples(data: Dataset, split: str) -> list[Record]:
 
 
 def perfect_predictions(folder: str | Path, version: str | None = None, split: str = SPLIT) -> dict[str, list[Record]]:
-    """The annotated boxes themselves as predictions: what the official evaluation must call perfect."""
+    """The annotated boxes themselves as predictions: what the official evaluation must call perfect.
+
+    Without those that hold no points, which it leaves out of the truth but not out of the predictions.
+    """
     data = Dataset(folder, version)
     detection = {c.nuscenes: c.detection for c in CATEGORIES.values()}
     out: dict[str, list[Record]] = {}
@@ -45,7 +48,7 @@ def perfect_predictions(folder: str | Path, version: str | None = None, split: s
         for note in data.where("sample_annotation", "sample_token", sample["token"]):
             instance = data.get("instance", note["instance_token"])
             name = detection.get(data.get("category", instance["category_token"])["name"])
-            if name is not None:
+            if name is not None and note["num_lidar_pts"] + note["num_radar_pts"] > 0:
                 boxes.append(
                     {
                         "sample_token": sample["token"],

@@ -21,7 +21,8 @@ AZIMUTHS = 1080
 RANGE = 80.0
 """Metres; what is farther away or in the sky returns nothing."""
 SURFACE = 0.01
-"""Metres around a box that still count as in it: bodies fill their boxes, so that points lie on its faces."""
+"""Metres by which a box is widened and raised to count its points: bodies fill their boxes, so that points lie on the faces,
+and the ground on which they stand is not theirs."""
 
 
 def pixel_rays(width: int, height: int, intrinsics: np.ndarray, step: int = 1) -> np.ndarray:
@@ -58,7 +59,8 @@ def point_cloud(images: Images, rig: Rig) -> np.ndarray:
 
 
 def points_in_box(points: np.ndarray, pose: np.ndarray, size: tuple[float, float, float]) -> int:
-    """How many of (N, 3) points in the world lie within SURFACE of a box of `pose` (4, 4) and width, length, height."""
+    """How many of (N, 3) points in the world lie in a box of `pose` (4, 4) and width, length, height, moved by SURFACE."""
     width, length, height = size
-    inside = np.abs((points - pose[:3, 3]) @ pose[:3, :3]) <= np.array([length, width, height]) / 2 + SURFACE
+    local = (points - pose[:3, 3]) @ pose[:3, :3] - (0, 0, SURFACE)
+    inside = np.abs(local) <= (length / 2 + SURFACE, width / 2 + SURFACE, height / 2)
     return int(inside.all(1).sum())

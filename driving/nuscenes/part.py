@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from driving.nuscenes.tables import EXTRA, KEYFRAME, LIDAR, Record, token, visib
 from driving.scene import CATEGORIES, RATE, Images, Scene
 
 JPEG_QUALITY = 92
-START = 1_577_836_800
-"""Seconds since 1970 at which every scene begins: 2020-01-01, midnight."""
-DATE = "2020-01-01"
+START = datetime(2020, 1, 1, tzinfo=UTC)
+"""When scenes begin, each at a moment of its own in the year that follows: the devkit wants their beginnings to differ."""
+_YEAR = 365 * 24 * 3600 * 1000
+"""Milliseconds."""
 _DIGITS = 6
 """Decimals of metres and quaternions."""
 
@@ -34,6 +36,7 @@ class ScenePart:
         self.poses: list[Record] = []
         self.data: list[Record] = []
         self.labels: list[list[Label]] = []
+        self.start = START + int(self._token("start"), 16) % _YEAR * timedelta(milliseconds=1)
         self.frames = 0
 
     def frame(self, t: int, images: Images) -> None:
@@ -87,7 +90,7 @@ class ScenePart:
                     "token": self._token("log"),
                     "logfile": scene.name,
                     "vehicle": "zoetrope",
-                    "date_captured": DATE,
+                    "date_captured": self.start.date().isoformat(),
                     "location": self.location,
                 }
             ],
@@ -107,6 +110,10 @@ class ScenePart:
             "sample_data": self.data,
             "sample_annotation": annotations,
         }
+
+    def _timestamp(self, t: int) -> int:
+        """Microseconds since 1970."""
+        return round(self.start.timestamp() * 1e6) + t * 1_000_000 // RATE
 
     def _token(self, *parts: object) -> str:
         return token(self.scene.name, *parts)
@@ -131,7 +138,7 @@ class ScenePart:
     def _data(self, t: int, channel: str, kind: str, width: int, height: int) -> Record:
         """sample_data and its ego_pose, which share a token as in nuScenes."""
         keyframe = t % KEYFRAME == 0
-        this, time = self._token("data", channel, t), _timestamp(t)
+        this, time = self._token("data", channel, t), self._timestamp(t)
         x, y, yaw, _ = map(float, self.scene.ego[t])
         place = [x + self.origin[0], y + self.origin[1], 0.0]
         self.poses.append(
@@ -163,7 +170,7 @@ class ScenePart:
 
     def _samples(self) -> list[Record]:
         out = [
-            {"token": self._token("sample", i), "timestamp": _timestamp(i * KEYFRAME), "scene_token": self._token("scene")}
+            {"token": self._token("sample", i), "timestamp": self._timestamp(i * KEYFRAME), "scene_token": self._token("scene")}
             for i in range(len(self.labels))
         ]
         _chain(out, lambda record: record["scene_token"])
@@ -221,11 +228,6 @@ def _chain(records: list[Record], group: Callable[[Record], str]) -> None:
         if before := last.get(group(record)):
             before["next"], record["prev"] = record["token"], before["token"]
         last[group(record)] = record
-
-
-def _timestamp(t: int) -> int:
-    """Microseconds since 1970."""
-    return START * 1_000_000 + t * 1_000_000 // RATE
 
 
 def _rounded(values: Iterable[float]) -> list[float]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from shapely.geometry import LineString, Point, Polygon
+from shapely.geometry import LineString, Point, Polygon, box
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
@@ -19,7 +19,7 @@ from driving.road.lines import pieces
 from driving.road.network import Lane, Marking, Road, Signal
 
 REACH = 250.0
-"""Metres around the ego's path that are read of a city's map."""
+"""Metres around the ego's path that are read of a map that is not ours: those are of whole cities."""
 SPEED_LIMIT = 50 / 3.6
 """Where the map tells none, metres a second."""
 _SPACING = 1.0
@@ -51,7 +51,8 @@ class _RoadReader:
         self.extra = data.get(EXTRA, {})
         self.origin = np.array(self.extra.get("origin", (0.0, 0.0)))
         ends = path if len(path) > 1 else np.repeat(path, 2, 0)
-        self.area = LineString(ends - self.origin).buffer(REACH)
+        near = LineString(ends - self.origin).buffer(REACH)
+        self.area = box(*-self.origin, *data["canvas_edge"] - self.origin) if EXTRA in data else near
         self.node = {n["token"]: (n["x"] - self.origin[0], n["y"] - self.origin[1]) for n in data["node"]}
         self.line = {r["token"]: r["node_tokens"] for r in data["line"]}
         self.polygon = {r["token"]: r for r in data["polygon"]}
@@ -92,7 +93,7 @@ class _RoadReader:
         for layer in ("lane", "lane_connector"):
             for record in self.data[layer]:
                 pieces = self.data["arcline_path_3"].get(record["token"], [])
-                centre = _follow(pieces) - self.origin
+                centre = follow(pieces) - self.origin
                 if len(centre) < 2 or not LineString(centre).intersects(self.area):
                     continue
                 extra = record.get(EXTRA, {})
@@ -136,7 +137,7 @@ class _RoadReader:
         )
 
 
-def _follow(pieces: list[Record]) -> np.ndarray:
+def follow(pieces: list[Record]) -> np.ndarray:
     """float64 (N, 2): points along Dubins paths, `_SPACING` apart and at their ends."""
     points: list[tuple[float, float]] = []
     for piece in pieces:
