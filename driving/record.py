@@ -97,10 +97,9 @@ def scene_of(config: RecordConfig, split: str, index: int) -> Scene:
     rng = np.random.default_rng((seed, 0))
     names = wanted.scenarios or library.names()
     description = library.load(names[index % len(names)])
-    if wanted.weathers and description.event == NOTHING:
-        description = replace(description, weather=(str(rng.choice(wanted.weathers)),))
-    if wanted.times and description.event == NOTHING:
-        description = replace(description, time=(str(rng.choice(wanted.times)),))
+    if wanted.weathers and wanted.times and description.event == NOTHING:
+        weather, time = str(rng.choice(wanted.weathers)), str(rng.choice(wanted.times))
+        description = replace(description, event=None, weather=(weather,), time=(time,))
     rig = nuscenes_rig(config.width, config.height)
     if rng.random() < wanted.other_rigs:
         rig = varied(rig, config.spread, rng)
