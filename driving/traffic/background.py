@@ -184,7 +184,8 @@ def _ride(road: Road, ego: State, crowd: _Crowd, streets: list[int], count: int,
 
 
 def _walk(road: Road, ego: State, crowd: _Crowd, count: int, reach: float) -> None:
-    """A quarter crosses at zebras, the others walk along the footways, each side of them in one direction."""
+    """A quarter crosses at zebras, the others walk along the footways: as fast and as far as all who
+    go the same way, so that none catches another up."""
     rng = crowd.rng
     near = [c for c in road.crossings if math.hypot(c.centroid.x - ego.x, c.centroid.y - ego.y) < reach]
     for zebra in near[: (count + 3) // 4]:
@@ -204,7 +205,6 @@ def _walk(road: Road, ego: State, crowd: _Crowd, count: int, reach: float) -> No
     if not ways:
         return
     speeds = {(k, side): float(rng.uniform(1.0, 1.6)) for k in range(len(ways)) for side in (1, -1)}
-    order = {key: 0 for key in speeds}
     for _ in range(6 * count):
         if len([e for e in crowd.entrants if e.actor.category in ("pedestrian", "child")]) >= count:
             break
@@ -212,13 +212,13 @@ def _walk(road: Road, ego: State, crowd: _Crowd, count: int, reach: float) -> No
         line = ways[k][::side]
         yaw = headings(line)
         line = line - 0.35 * np.stack([-np.sin(yaw), np.cos(yaw)], 1)
-        begin = int(rng.integers(0, max(len(line) - 12, 1)))
-        end = len(line) - 3 - 2 * order[k, side]
-        if end - begin < 6 or math.hypot(line[begin, 0] - ego.x, line[begin, 1] - ego.y) > reach:
+        stretch = len(line) // 2
+        begin = int(rng.integers(0, len(line) - stretch - 2))
+        if math.hypot(line[begin, 0] - ego.x, line[begin, 1] - ego.y) > reach:
             continue
-        walk = Walk(path=tuple(_pair(p) for p in line[begin : end + 1]), speed=speeds[k, side])
+        walk = Walk(path=tuple(_pair(p) for p in line[begin : begin + stretch]), speed=speeds[k, side])
         category = "pedestrian" if rng.random() < 0.9 else "child"
-        order[k, side] += crowd.add(category, dressed(rng), walk, State(*walk.path[0], 0.0, 0.0), 0.5)
+        crowd.add(category, dressed(rng), walk, State(*walk.path[0], 0.0, 0.0), 0.5)
 
 
 def _within(path: LanePath, at: float, ego: State, reach: float) -> bool:

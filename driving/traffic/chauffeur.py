@@ -12,10 +12,10 @@ from driving.road.network import Road
 from driving.road.query import LanePath, nearest_lane
 from driving.scene import EGO_CENTRE, EGO_SIZE, RATE, Actor, Moment, State
 from driving.traffic.behaviours import Entrant
-from driving.traffic.idm import Style, acceleration
+from driving.traffic.idm import Style, acceleration, halt
 from driving.traffic.rules import WILLING, attention, next_junction, stop_line
 from driving.traffic.sight import EGO, WALKERS, Bodies, Follower, ahead
-from driving.traffic.simulation import LINE_ROOM, Simulation
+from driving.traffic.simulation import Simulation
 
 EgoDriver = Callable[[Moment, Road], State]
 """Where the ego is a frame later, given this moment."""
@@ -47,7 +47,7 @@ class Chauffeur:
         push = acceleration(self.style, ego.speed, wish, gap, other)
         line = min(stop_line(road, path, front, ego.speed, moment.time), self._occupied(moment, road, front))
         if not math.isinf(line):
-            push = min(push, acceleration(self.style, ego.speed, wish, line + LINE_ROOM, 0.0))
+            push = min(push, halt(self.style, ego.speed, wish, line))
         speed = max(ego.speed + push * dt, 0.0)
         covered = 0.5 * (ego.speed + speed) * dt
         aside = d * math.exp(-CENTRING * covered)

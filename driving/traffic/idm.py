@@ -10,6 +10,11 @@ HARDEST = 8.0
 GENTLE = 2.5
 """Braking when merely going faster than wished, m/s2."""
 
+LINE_ROOM = 1.0
+"""How much nearer to a stop line than to a bumper one comes to rest, metres."""
+SPARE = 1.2
+"""How much harder than needed one brakes for a line that came up suddenly."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Style:
@@ -44,3 +49,10 @@ def acceleration(style: Style, speed: float, wish: float, gap: float, ahead: flo
     closing = speed * (speed - ahead) / (2 * math.sqrt(style.acceleration * style.braking))
     wanted = style.standstill + max(0.0, speed * style.headway + closing)
     return max(free - style.acceleration * (wanted / max(gap, 0.1)) ** 2, -HARDEST)
+
+
+def halt(style: Style, speed: float, wish: float, distance: float) -> float:
+    """m/s2 to come to rest before a line `distance` metres ahead: as for a body that stands there, but hardly harder than
+    needed, where a light turned while one was near."""
+    needed = speed**2 / (2 * max(distance, 0.1))
+    return max(acceleration(style, speed, wish, distance + LINE_ROOM, 0.0), -max(SPARE * needed, style.braking))

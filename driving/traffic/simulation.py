@@ -13,13 +13,10 @@ from driving.road.network import Road
 from driving.scene import EGO_CENTRE, EGO_SIZE, RATE, Actor, Moment, State
 from driving.traffic.behaviours import Drive, Entrant, Replay, Stand, Walk
 from driving.traffic.driver import Driver, set_off
-from driving.traffic.idm import acceleration
+from driving.traffic.idm import acceleration, halt
 from driving.traffic.rules import attention, ego_claims, free, next_junction, stop_line
 from driving.traffic.sight import Bodies, ahead
 from driving.traffic.walker import Walker, is_walker
-
-LINE_ROOM = 1.0
-"""How much nearer to a stop line than to a bumper one comes to rest, metres."""
 
 
 class Simulation:
@@ -118,7 +115,7 @@ class Simulation:
         for i, driver in self._drivers.items():
             out[i] = _push(driver, *obstacles[i])
             if not math.isinf(lines[i]):
-                out[i] = min(out[i], _push(driver, lines[i] + LINE_ROOM, 0.0))
+                out[i] = min(out[i], halt(driver.style, driver.speed, driver.wish(), lines[i]))
         return out
 
     def _moment(self, ego: State) -> Moment:

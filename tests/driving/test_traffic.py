@@ -135,7 +135,7 @@ def test_nobody_begins_inside_another_and_numbers_go_on():
 def run(behaviour, frames, category="car", ego=None, others=()):
     simulation = Simulation(STRAIGHT, (Entrant(actor=actor(category), behaviour=behaviour), *others), ego or parked_ego(), 0)
     out = [simulation.moment] + [simulation.step(ego or parked_ego()) for _ in range(frames)]
-    return [dict((a.id, s) for a, s in moment.actors).get(0) for moment in out]
+    return [{a.id: s for a, s in moment.actors}[0] for moment in out]
 
 
 def test_a_driver_stops_behind_a_stalled_vehicle():
@@ -213,8 +213,10 @@ def test_a_walker_waits_walks_and_stops():
 
 def test_replays_are_exact_and_may_be_absent():
     track = np.array([[np.nan] * 4, [1, 2, 0.5, 3], [2, 2, 0.5, 3]], float)
-    states = run(Replay(track=track), 4)
-    assert states == [None, State(1, 2, 0.5, 3), State(2, 2, 0.5, 3), State(2, 2, 0.5, 0), State(2, 2, 0.5, 0)]
+    simulation = Simulation(STRAIGHT, [Entrant(actor=actor(), behaviour=Replay(track=track))], parked_ego(), 0)
+    assert simulation.moment.actors == ()
+    states = [simulation.step(parked_ego()).actors[0][1] for _ in range(4)]
+    assert states == [State(1, 2, 0.5, 3), State(2, 2, 0.5, 3), State(2, 2, 0.5, 0), State(2, 2, 0.5, 0)]
 
 
 @pytest.mark.parametrize("trigger, near, far", [
