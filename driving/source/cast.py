@@ -10,7 +10,8 @@ import numpy as np
 from driving.road.network import Road
 from driving.scene import Actor, Moment, State
 from driving.source import scenery
-from driving.source.bodies import Body, body
+from driving.source.bodies import body
+from driving.source.limbs import Body
 from driving.source.mesh import Lamp, Mesh
 from driving.source.raster import Raster
 from driving.source.table import Table

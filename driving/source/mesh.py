@@ -1,4 +1,4 @@
-"""Low-polygon meshes: triangles with a colour, a surface and perhaps a lamp; and the few solids that all of them are made of."""
+"""Low-polygon meshes: triangles with a colour, a surface and perhaps a lamp; and the few solids they are made of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 Colour = tuple[int, int, int]
 SLIVER = 1e-6
@@ -93,13 +94,13 @@ def joined(meshes: Iterable[Mesh]) -> Mesh:
     return Mesh(*(np.concatenate([getattr(m, n) for m in all_of]) for n in ("triangles", "colour", "surface", "lamp")))
 
 
-def quads(corners: np.ndarray, colour: Colour, surface: Surface = Surface.SOLID, lamp: Lamp = Lamp.NONE) -> Mesh:
+def quads(corners: ArrayLike, colour: Colour, surface: Surface = Surface.SOLID, lamp: Lamp = Lamp.NONE) -> Mesh:
     """Quadrilaterals (N, 4, 3), counter-clockwise."""
-    corners = np.asarray(corners, np.float32).reshape(-1, 4, 3)
-    return made(corners[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3, 3), colour, surface, lamp)
+    points = np.asarray(corners, np.float32).reshape(-1, 4, 3)
+    return made(points[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3, 3), colour, surface, lamp)
 
 
-def prism(bottom: Sequence, top: Sequence, colour: Colour, surface: Surface = Surface.SOLID, lamp: Lamp = Lamp.NONE) -> Mesh:
+def prism(bottom: ArrayLike, top: ArrayLike, colour: Colour, surface: Surface = Surface.SOLID, lamp: Lamp = Lamp.NONE) -> Mesh:
     """A convex body between two polygons of as many corners (N, 3) each."""
     low, high = np.asarray(bottom, float), np.asarray(top, float)
     after = np.roll(np.arange(len(low)), -1)

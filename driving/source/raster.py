@@ -6,6 +6,7 @@ This is a visibility buffer (Burns and Hunt, The Visibility Buffer, JCGT 2013).
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,10 @@ class Raster:
 
     def __init__(self) -> None:
         try:
-            from panda3d import core as panda
+            panda: Any = import_module("panda3d.core")
         except ImportError:
             raise ZoetropeError("the driving source world needs panda3d; run: pip install 'zoetrope[driving]'") from None
-        self._panda: Any = panda
+        self._panda = panda
         panda.load_prc_file_data("", "load-display p3tinydisplay\naudio-library-name null\nnotify-level-display fatal\n")
         pipe = panda.GraphicsPipeSelection.get_global_ptr().make_pipe("TinyOffscreenGraphicsPipe", "p3tinydisplay")
         if pipe is None:

@@ -10,6 +10,7 @@ import shapely
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.geometry.polygon import orient
+from shapely.ops import nearest_points, substring
 
 from driving.road.network import Building, Marking, Plant, Road, Signal
 from driving.source.mesh import Colour, Lamp, Mesh, Surface, box, joined, lathe, made, quads, shade, turned
@@ -93,9 +94,10 @@ def _flat(shape: BaseGeometry, colour: Colour, surface: Surface) -> Mesh:
 
 def _triangulated(polygon: Polygon) -> np.ndarray:
     """float64 (N, 3, 2), counter-clockwise, of a polygon that may have holes."""
-    parts = shapely.constrained_delaunay_triangles(polygon).geoms
-    out = np.array([np.asarray(orient(part).exterior.coords)[:3, :2] for part in parts])
-    return out.reshape(-1, 3, 2)
+    parts = shapely.get_parts(shapely.constrained_delaunay_triangles(polygon))
+    out = shapely.get_coordinates(parts).reshape(-1, 4, 2)[:, :3]
+    (ax, ay), (bx, by) = (out[:, 1] - out[:, 0]).T, (out[:, 2] - out[:, 0]).T
+    return np.where((ax * by - ay * bx < 0)[:, None, None], out[:, ::-1], out)
 
 
 def _zebra(crossing: Polygon) -> Iterator[BaseGeometry]:
@@ -122,7 +124,7 @@ def _marking(marking: Marking) -> Mesh:
     if marking.kind == "dashed":
         line = LineString(marking.line)
         starts = np.arange(0, line.length, DASH_PERIOD)
-        dashes = [shapely.ops.substring(line, s, min(s + DASH, line.length)) for s in starts]
+        dashes = [substring(line, s, min(s + DASH, line.length)) for s in starts]
         return joined(_ribbon(np.asarray(d.coords), width, colour, Surface.PAINT) for d in dashes if d.length > 0.3)
     return _ribbon(marking.line, width, colour, Surface.PAINT)
 
@@ -210,7 +212,7 @@ def _plant(plant: Plant, rng: np.random.Generator) -> Mesh:
 
 def _street_lamp(road: Road, x: float, y: float) -> Mesh:
     """A pole whose arm reaches over the road."""
-    near = shapely.ops.nearest_points(road.drivable, Point(x, y))[0]
+    near = nearest_points(road.drivable, Point(x, y))[0]
     yaw = math.atan2(near.y - y, near.x - x)
     steel: Colour = (110, 112, 114)
     parts = [
