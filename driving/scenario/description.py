@@ -56,6 +56,8 @@ class EgoSpec:
     """At junctions; None: any way."""
     to_junction: Range | None = None
     """Metres from its middle to the next junction's stop line; None: anywhere on the road."""
+    light: Literal["green", "red"] | None = None
+    """What its signal there shows by the time it would arrive; None: anything."""
     aggressiveness: Range = _fixed(0.5)
     trajectory: tuple[tuple[float, float, float], ...] = ()
     """(seconds, metres ahead, metres left) from where it starts, as it looks then; drives by its own wits if empty."""

@@ -85,6 +85,10 @@ def lay(description: Description, frames: int, rng: np.random.Generator) -> Sett
         s = path.end_of(0) - before
         if s < BEHIND or len(path.lanes) < 2:
             raise CannotBeError(f"ego: to_junction: no junction {before:.0f} m ahead on road {road.name}")
+        signal = road.signals.get(-1 if (number := road.lanes[lane].signal) is None else number)
+        shown = signal.colour(before / max(speed, 0.1)) if signal else None
+        if spec.light not in (None, shown):
+            raise CannotBeError(f"ego: light: its signal is {shown or 'missing'} when it arrives on road {road.name}")
     else:
         s = BEHIND + place * max(slack, 0.0)
     return Setting(road=road, path=path, s=s, speed=speed)

@@ -45,10 +45,13 @@ def sample(description: Description, seed: int, frames: int = 200, name: str | N
             continue
         except ZoetropeError as error:
             raise ZoetropeError(f"scenario {description.name}: {error}") from None
-        problems = problem(scene, description.collision) or _missing(description.event, scene.events)
-        if problems is None:
-            return replace(scene, name=name or f"{description.name}-{seed}", seed=seed)
-        wrong[problems] += 1
+        reason = problem(scene, description.collision)
+        if reason is None:
+            events = check(scene)
+            reason = _missing(description.event, events)
+            if reason is None:
+                return replace(scene, name=name or f"{description.name}-{seed}", seed=seed, events=events)
+        wrong[reason] += 1
     reason, times = wrong.most_common(1)[0]
     raise ZoetropeError(
         f"scenario {description.name}: cannot happen in {frames} frames: {reason} (in {times} of {ATTEMPTS} draws)"
@@ -72,7 +75,7 @@ def _draw(description: Description, frames: int, rng: np.random.Generator) -> Sc
     start, driver = _ego(description, setting, frames, rng)
     cast += _others(description.traffic, setting.road, start, cast, rng)
     ego, actors, tracks = roll(setting.road, cast, start, driver, frames, int(rng.integers(2**31)))
-    scene = Scene(
+    return Scene(
         name=description.name,
         road=setting.road,
         rig=description.rig or nuscenes_rig(),
@@ -83,7 +86,6 @@ def _draw(description: Description, frames: int, rng: np.random.Generator) -> Sc
         text=description.text,
         scenario=description.name,
     )
-    return replace(scene, events=check(scene))
 
 
 def _ego(description: Description, setting: Setting, frames: int, rng: np.random.Generator) -> tuple[State, EgoDriver]:
