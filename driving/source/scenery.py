@@ -102,7 +102,7 @@ def _triangulated(polygon: Polygon) -> np.ndarray:
 
 def _zebra(crossing: Polygon) -> Iterator[BaseGeometry]:
     """Stripes along the traffic, one after another along the way that people walk."""
-    corners = np.asarray(crossing.minimum_rotated_rectangle.exterior.coords)[:4]
+    corners = shapely.get_coordinates(crossing.minimum_rotated_rectangle)[:4]
     one, two = corners[1] - corners[0], corners[3] - corners[0]
     along, across = (one, two) if np.linalg.norm(one) >= np.linalg.norm(two) else (two, one)
     length = float(np.linalg.norm(along))
