@@ -1,4 +1,4 @@
-"""The typed configuration of a driving world: what is recorded, what is learnt and how."""
+"""The typed configuration of a driving world, and where its weights and its gate's are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.config import load_yaml
+from core.errors import ZoetropeError
+from core.streaming.model import WEIGHTS as WORLD_FILE
 from core.streaming.model import WorldConfig
+from core.streaming.world import World
 from core.training.recipe import RecipeConfig
 from driving.record import RecordConfig
 
@@ -21,10 +24,24 @@ class DrivingConfig:
     train: RecipeConfig
 
 
-CONFIG = Path(__file__).parent.parent / "configs" / "driving.yaml"
-WEIGHTS = Path(__file__).parent / "weights" / "driving"
+NAME = "driving"
+CONFIG = Path(__file__).parent.parent / "configs" / f"{NAME}.yaml"
+SHIPPED = Path(__file__).parent / "weights"
+WEIGHTS, DETECTOR = SHIPPED / NAME, SHIPPED / "detector"
+"""Folders of the weights that come with the program."""
 
 
 def load(path: Path = CONFIG) -> DrivingConfig:
     """Read a driving world's YAML."""
     return load_yaml(DrivingConfig, path)
+
+
+def load_world(name_or_folder: str = NAME) -> World:
+    """The world that comes with the program, or one in a folder. Raises ZoetropeError when it is no driving world."""
+    folder = WEIGHTS if name_or_folder == NAME else Path(name_or_folder)
+    if not (folder / WORLD_FILE).exists():
+        raise ZoetropeError(f"{folder}: no driving world here; train one with 'zoetrope train driving'")
+    world = World.load(folder)
+    if not (world.config.sketch and world.config.rays):
+        raise ZoetropeError(f"{folder}: '{world.config.name}' is no driving world: it takes no sketch and no rays")
+    return world
