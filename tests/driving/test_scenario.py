@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.errors import ZoetropeError
 from driving.scenario import library, text
+from driving.scenario import sample as sampling
 from driving.scenario.description import ActorSpec, ReplaySpec, TrafficSpec
 from driving.scenario.edit import Edit, Move, apply
 from driving.scenario.edit import load as load_edit
@@ -180,7 +181,7 @@ def test_same_seed_same_scene_and_another_seed_another():
 @pytest.mark.parametrize(
     ("yaml", "words"),
     [
-        ("ego: {trajectory: [[0, 0, 0], [1, 5, 60]]}", ["the ego leaves the road"]),
+        ("ego: {trajectory: [[0, 0, 0], [0.2, 1, 60]]}", ["the ego leaves the road"]),
         ("actors: [{category: car, replay: {points: [[0, 4000, 0], [1, 4010, 0]]}}]", ["actor 0 (car)", "off the map"]),
         ("actors: [{category: car, ahead: 4000, stand: {}}]", ["actors[0]", "4000 m ahead", "off the map"]),
         ("actors: [{category: car, stand: {}}]", ["actor 0 (car) hits the ego"]),
@@ -193,7 +194,8 @@ def test_same_seed_same_scene_and_another_seed_another():
         ("road: {kind: straight, lanes: 7}", ["road: lanes", "1 to 3"]),
     ],
 )
-def test_what_cannot_happen_is_named(yaml, words):
+def test_what_cannot_happen_is_named(yaml, words, monkeypatch):
+    monkeypatch.setattr(sampling, "ATTEMPTS", 3)
     description = replace(library.parse_yaml(f"text: x\n{yaml}", where="mine.yaml", name="mine"), traffic=EMPTY)
     with pytest.raises(ZoetropeError) as error:
         sample(description, 0, 4)
@@ -208,12 +210,18 @@ def test_a_collision_may_be_asked_for():
 
 
 def test_an_explicit_trajectory_is_driven():
-    yaml = "text: x\nroad: {kind: straight}\nego: {trajectory: [[0, 0, 0], [2, 16, 0.5], [4, 32, 0.5]]}"
+    points = "[[0, 0, 0], [2, 16, 0.5], [4, 32, 0.5]]"
+    yaml = f"text: x\nroad: {{kind: straight}}\nego: {{trajectory: {points}}}"
     scene = sample(replace(library.parse_yaml(yaml, where="mine.yaml"), traffic=EMPTY), 1, 60)
-    x, y, yaw, _ = scene.ego[0]
-    ahead, left = ((scene.ego[:, :2] - (x, y)) @ [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]).T
-    assert np.allclose([ahead[20], left[20], ahead[40]], [16, 0.5, 32]) and np.all(np.diff(ahead) >= 0)
+    way = scene.ego[[0, 20, 40], :2]
+    assert np.hypot(*(way[1] - way[0])) == pytest.approx(np.hypot(16, 0.5))
+    assert np.hypot(*(way[2] - way[0])) == pytest.approx(np.hypot(32, 0.5))
     assert np.all(scene.ego[41:, 3] == 0) and abs(scene.ego[10, 3] - 8) < 1
+    other = scene_of("debris", 0)
+    x, y, yaw, _ = other.ego[0]
+    driven = apply(other, Edit(trajectory=((0, 0, 0), (2, 16, 0.5), (4, 32, 0.5)))).ego[:, :2] - (x, y)
+    ahead, left = (driven @ [[np.cos(yaw), -np.sin(yaw)], [np.sin(yaw), np.cos(yaw)]]).T
+    assert np.allclose([ahead[20], left[20], ahead[40], left[40]], [16, 0.5, 32, 0.5])
 
 
 def test_an_edit_that_changes_nothing_changes_nothing():
@@ -238,7 +246,7 @@ def test_a_moved_actor_is_moved_and_nobody_else(ahead, left, frames):
 def test_edits_insert_remove_and_change_sky_rig_and_way(tmp_path):
     path = tmp_path / "edit.yaml"
     path.write_text(
-        "insert: [{category: animal, ahead: 25, lane: right_edge, offset: 1, stand: {}}]\n"
+        "insert: [{category: animal, ahead: 25, lane: right_edge, offset: -1, stand: {}}]\n"
         "weather: snow\ntime: night\ntrajectory: [[0, 0, 0], [6, 12, 0]]\nname: snowy\n"
         "rig: {cameras: [{name: CAM, position: [1.7, 0, 1.5], yaw: 0, focal: 1.2}]}\n"
     )
