@@ -18,6 +18,8 @@ HURDLES = ("none", "stopped", "braking", "cut_in", "jaywalker")
 START = 30.0
 """Where the ego starts, metres along its way."""
 
+CURB = 0.7
+"""Metres from the road's edge at which somebody waits to cross."""
 REACH = 150.0
 """Traffic is about within this many metres of the start."""
 
@@ -53,8 +55,11 @@ def ordinary(seed: int, rig: Rig, kind: str | None = None, hurdle: str | None = 
         near, slow = START + 14.0, 0.5 * speed
         first = (Entrant(actor=car, behaviour=Drive(lane=lane.right, along=near, speed=slow, manoeuvres=(over,))),)
     elif hurdle == "jaywalker":
-        side = lane.width * (len([i for i in road.lanes.values() if not i.junction]) / 2)
-        (px, py, _), (qx, qy, _) = path.position(ahead, -side), path.position(ahead, side)
+        right, beside = 0, lane.right
+        while beside is not None:
+            right, beside = right + 1, road.lanes[beside].right
+        edge = lane.width * (right + 0.5) + CURB
+        (px, py, _), (qx, qy, _) = path.position(ahead, -edge), path.position(ahead, lane.width * (right + 1.5))
         walk = Walk(path=((px, py), (qx, qy)), speed=1.6, trigger=EgoSoon(seconds=float(rng.uniform(2, 3.5))))
         first = (Entrant(actor=person, behaviour=walk),)
     others = background(road, ego, seed, density=0.6, pedestrians=4, others=first, reach=REACH)

@@ -66,11 +66,11 @@ def ahead(route: np.ndarray, boxes: np.ndarray, speeds: np.ndarray, margin: floa
 def roll_out(temper: Temper, route: np.ndarray, speed: float, limit: float, leaders: list[Leader]) -> np.ndarray:
     """The plan (FRAMES, 3) that the model drives along the route, all in the ego's axes; leaders keep their speeds."""
     gone, out = 0.0, []
-    path = LanePath(points=route, lanes=(), starts=(), ends=False)
+    bends = LanePath(points=route, lanes=(), starts=(), ends=False).bend_speeds.tolist()  # a point a metre
     gaps = [leader.gap for leader in leaders]
     for _ in range(FRAMES):
         now = [Leader(gap - gone, leader.speed) for gap, leader in zip(gaps, leaders)]
-        wish = temper.pace * min(limit, path.bend_speed(gone))
+        wish = temper.pace * min(limit, bends[min(int(gone), len(bends) - 1)])
         after = max(speed + pedal(temper.style, speed, wish, now) / RATE, 0.0)
         gone += (speed + after) / 2 / RATE
         gaps = [gap + leader.speed / RATE for gap, leader in zip(gaps, leaders)]

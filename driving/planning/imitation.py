@@ -186,3 +186,45 @@ def save(driver: Driver, path: Path = WEIGHTS) -> None:
     """Write its weights, atomically."""
     with atomic_path(path) as temporary:
         save_file(driver.state_dict(), temporary)
+
+
+def main() -> None:
+    """Gather lessons in the source world, train, and write the weights: `python -m driving.planning.imitation --courses 60`."""
+    import argparse
+
+    from tqdm import trange
+
+    from driving.planning.courses import ordinary
+    from driving.rig import nuscenes_rig
+    from driving.source.panda import PandaSource
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--courses", type=int, default=60, help="how many to drive")
+    parser.add_argument("--frames", type=int, default=100, help="of each, at 10 a second")
+    parser.add_argument("--steps", type=int, default=2000, help="of training")
+    parser.add_argument("--seed", type=int, default=10_000, help="of the first course")
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    asked = parser.parse_args()
+    whole = nuscenes_rig()
+    rig = Rig(cameras=whole.cameras[:1], width=whole.width, height=whole.height)
+    courses = [ordinary(asked.seed + i, rig) for i in range(asked.courses)]
+    imager = PandaSource()
+    with trange(asked.courses, desc="gathering") as bar:
+
+        def driven(done: int) -> None:
+            bar.update()
+
+        lessons = gather(courses, imager, asked.frames, asked.seed, driven)
+    imager.close()
+    with trange(asked.steps, desc="training") as bar:
+
+        def report(step: int, loss: float) -> None:
+            bar.set_postfix(metres_a_second=f"{loss:.3f}", refresh=False)
+            bar.update()
+
+        driver = train(lessons, asked.steps, seed=asked.seed, report=report)
+    save(driver, asked.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -143,6 +143,8 @@ def drive(
     planner, way = factory(), Way(road=course.road, path=course.route)
     simulation = _simulation(course)
     run = _Run(states=[course.ego], moments=[simulation.moment])
+    if way.path.length - END <= way.along(course.ego):
+        raise ZoetropeError(f"course {course.name}: route: ends less than {END:g} m after the ego's start")
     imager.begin(course.road, course.rig, course.ambience, course.seed)
     ended = None
     while ended is None:
@@ -167,7 +169,8 @@ def drive(
             if i < steps:
                 images = imager.show(run.moments[-1])
         run.wheel = float(wheels[steps])
-    gained = way.along(run.states[-1]) - way.along(course.ego)
+    begun = way.along(course.ego)
+    wanted = min(goal(course, frames) if reach is None else reach, way.path.length - END - begun)
     return LoopResult(
         planner=name,
         course=course.name,
@@ -176,7 +179,7 @@ def drive(
         plans=tuple(run.plans),
         scores=tuple(run.scores),
         collisions=tuple(run.collisions),
-        completion=float(np.clip(gained / (goal(course, frames) if reach is None else reach), 0, 1)),
+        completion=float(np.clip((way.along(run.states[-1]) - begun) / wanted, 0, 1)),
         ended=ended,
         pictures=tuple(run.pictures),
     )

@@ -13,17 +13,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from driving.planning.boxes import actor_boxes, corners, ego_boxes, overlap, to_body, wrapped
+from driving.planning.boxes import corners, ego_boxes, overlap, wrapped
 from driving.planning.comfort import comfortable
 from driving.planning.lines import project
 from driving.road.network import Road
 from driving.road.query import on_drivable
-from driving.scene import CATEGORIES, EGO_SIZE, RATE, Actor, Moment, State
+from driving.scene import CATEGORIES, EGO_SIZE, RATE, Actor, Moment
 
 HORIZON = 4 * RATE
 """Frames of a scored trajectory."""
-TTC = 1.0
-"""Bound on the time to collision, seconds."""
+TTC_FRAMES = RATE
+"""Bound on the time to collision: 1 s."""
 TTC_STRIDE = 3
 """Frames between the looks ahead."""
 STANDING = 0.05
@@ -104,28 +104,34 @@ def at_fault(states: np.ndarray, moments: Sequence[Moment], road: Road, route: n
 
 def collisions(states: np.ndarray, moments: Sequence[Moment], road: Road, route: np.ndarray) -> list[tuple[int, Actor, bool]]:
     """Frame, actor and whether it is the ego's fault of each first touch."""
+    actors, tracks = tracked(moments)
+    touched = overlap(ego_boxes(states)[:, None], tracks[..., :5])
     out: list[tuple[int, Actor, bool]] = []
-    known: set[int] = set()
-    for t, (state, moment) in enumerate(zip(states, moments)):
-        touched = overlap(ego_boxes(state), actor_boxes(moment))
-        for (actor, body), touching in zip(moment.actors, touched):
-            if touching and actor.id not in known:
-                known.add(actor.id)
-                if t > 0:
-                    out.append((t, actor, _fault(state, actor, body, road, route)))
-    return out
+    for m in np.flatnonzero(touched.any(0)):
+        t = int(touched[:, m].argmax())
+        if t > 0:
+            out.append((t, actors[m], _fault(states[t], tracks[t, m], road, route)))
+    return sorted(out, key=lambda hit: (hit[0], hit[1].id))
 
 
-def _fault(state: np.ndarray, actor: Actor, body: State, road: Road, route: np.ndarray) -> bool:
-    ego = State(*map(float, state))
-    if ego.speed <= STANDING:
+def tracked(moments: Sequence[Moment]) -> tuple[list[Actor], np.ndarray]:
+    """All M actors of T moments, and float64 (T, M, 6): x, y, yaw, width, length, speed; NaN while one is not there."""
+    actors = {actor.id: actor for moment in moments for actor, _ in moment.actors}
+    row = {number: m for m, number in enumerate(actors)}
+    out = np.full((len(moments), len(actors), 6), np.nan)
+    for t, moment in enumerate(moments):
+        for actor, s in moment.actors:
+            out[t, row[actor.id]] = s.x, s.y, s.yaw, actor.size[0], actor.size[1], s.speed
+    return list(actors.values()), out
+
+
+def _fault(state: np.ndarray, body: np.ndarray, road: Road, route: np.ndarray) -> bool:
+    if state[3] <= STANDING:
         return False
-    box = np.array([body.x, body.y, body.yaw, actor.size[0], actor.size[1]])
-    middle = ego_boxes(state)
-    seen = to_body(box[:2], State(float(middle[0]), float(middle[1]), ego.yaw, 0.0))
-    if abs(np.arctan2(seen[1], seen[0])) > BEHIND:
+    box, middle = body[:5], ego_boxes(state)
+    if abs(_bearing(middle, box)) > BEHIND:
         return False
-    if abs(body.speed) <= STANDING or overlap(_bumper(middle), box):
+    if abs(body[5]) <= STANDING or overlap(_bumper(middle), box):
         return True
     away = np.abs(project(route, corners(middle))[1])
     return bool(away.max() > HALF_LANE) or not bool(on_road(state, road))
@@ -140,33 +146,29 @@ def _bumper(box: np.ndarray) -> np.ndarray:
     return out
 
 
+def _bearing(ego: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Angles (...) from straight ahead of the middle of boxes (..., >= 2), as seen from the ego's (..., >= 3)."""
+    return wrapped(np.arctan2(boxes[..., 1] - ego[..., 1], boxes[..., 0] - ego[..., 0]) - ego[..., 2])
+
+
 def soon_collides(states: np.ndarray, moments: Sequence[Moment]) -> bool:
-    """Whether at some frame the ego, going straight on at its speed, would within `TTC` touch an actor ahead of it.
+    """Whether at some frame the ego, going straight on at its speed, would within `TTC_FRAMES` touch an actor ahead of it.
 
     The actors go on as the moments say, and past the last one straight on.
     """
-    for t, state in enumerate(states):
-        if state[3] <= STANDING:
-            continue
-        for dt in range(0, int(TTC * RATE) + 1, TTC_STRIDE):
-            boxes = _boxes_at(moments, t + dt)
-            if not len(boxes):
-                continue
-            later = state.copy()
-            later[:2] += state[3] * dt / RATE * np.array([np.cos(state[2]), np.sin(state[2])])
-            touched = boxes[overlap(ego_boxes(later), boxes)]
-            x, y, yaw = ego_boxes(state)[:3]
-            seen = to_body(touched[:, :2], State(x, y, yaw, 0.0))
-            if (np.abs(wrapped(np.arctan2(seen[:, 1], seen[:, 0]))) < np.pi / 2).any():
-                return True
+    _, tracks = tracked(moments)
+    beyond = np.repeat(tracks[-1:], TTC_FRAMES, axis=0)
+    gone = beyond[..., 5] * np.arange(1, TTC_FRAMES + 1)[:, None] / RATE
+    beyond[..., 0] += gone * np.cos(beyond[..., 2])
+    beyond[..., 1] += gone * np.sin(beyond[..., 2])
+    tracks = np.concatenate([tracks, beyond])
+    middle = ego_boxes(states)[:, None]
+    for dt in range(0, TTC_FRAMES + 1, TTC_STRIDE):
+        later = states.copy()
+        later[:, 0] += states[:, 3] * dt / RATE * np.cos(states[:, 2])
+        later[:, 1] += states[:, 3] * dt / RATE * np.sin(states[:, 2])
+        boxes = tracks[dt : dt + len(states), :, :5]
+        touched = overlap(ego_boxes(later)[:, None], boxes) & (states[:, None, 3] > STANDING)
+        if (touched & (np.abs(_bearing(middle, boxes)) < np.pi / 2)).any():
+            return True
     return False
-
-
-def _boxes_at(moments: Sequence[Moment], t: int) -> np.ndarray:
-    moment = moments[min(t, len(moments) - 1)]
-    boxes = actor_boxes(moment)
-    beyond = max(t - len(moments) + 1, 0) / RATE
-    if beyond and len(boxes):
-        speed = np.array([s.speed for _, s in moment.actors])
-        boxes[:, :2] += (beyond * speed)[:, None] * np.stack([np.cos(boxes[:, 2]), np.sin(boxes[:, 2])], -1)
-    return boxes

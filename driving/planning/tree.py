@@ -16,7 +16,7 @@ from core.evaluation.intervals import Interval, mean, ratio
 from driving.planning.boxes import actor_boxes, ego_boxes, overlap, to_body, to_world
 from driving.planning.candidates import Candidate, candidates
 from driving.planning.loop import EVERY, Course, foresee
-from driving.planning.pdm import on_road
+from driving.planning.pdm import on_road, tracked
 from driving.planning.perception import Perception, by_depth
 from driving.planning.planners import Follow
 from driving.planning.reward import Reading, Reward, RoadColour, certainty, reward
@@ -174,8 +174,8 @@ def approach(course: Course, frames: int) -> Situation | None:
 
 def touches(simulation: Simulation, states: np.ndarray) -> bool:
     """Whether the ego touches anybody on states (T + 1, 4), in the traffic as it reacts; the truth about a choice."""
-    moments = foresee(simulation, states)[1:]
-    return any(bool(overlap(ego_boxes(s), actor_boxes(m)).any()) for s, m in zip(states[1:], moments) if m.actors)
+    _, tracks = tracked(foresee(simulation, states))
+    return bool(overlap(ego_boxes(states)[1:, None], tracks[1:, :, :5]).any())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

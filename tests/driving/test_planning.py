@@ -488,7 +488,7 @@ def test_an_empty_road_is_driven_perfectly_and_the_same_again():
 
 
 def test_who_looks_stops_and_who_does_not_runs_into_it():
-    seeing, blind = run("sight", STANDING_CAR), run("lane_follow", STANDING_CAR)
+    seeing, blind = run("sight", STANDING_CAR, frames=60), run("lane_follow", STANDING_CAR)
     assert seeing.ended == "time" and seeing.collisions == () and seeing.states[-1, 3] < 1.5
     assert blind.ended == "collision" and blind.collisions[0].at_fault and blind.driving_score < seeing.driving_score
 
@@ -510,7 +510,7 @@ def test_a_run_keeps_its_pictures_and_writes_its_report(tmp_path):
 
 def test_planners_are_ranked_alike_in_the_same_world():
     some = {name: PLANNERS[name] for name in ("idm", "lane_follow", "stop")}
-    found = compare(some, [course(STANDING_CAR), course()], Flat(), Flat(), 30)
+    found = compare(some, [course(STANDING_CAR), course()], Flat(), Flat(), 20)
     assert found.correlation.value == 1 and np.array_equal(found.ours, found.truth)
     with pytest.raises(ZoetropeError, match="3 planners or more"):
         compare({}, [], Flat(), Flat(), 30)
