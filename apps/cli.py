@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from apps import commands
+from apps.drive import command as drive
 from apps.play import command as play
 from core.errors import ZoetropeError
 
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.bench_arguments(add("bench", "measure speed", commands.bench))
     commands.card_arguments(add("card", "write a world's model card from its training and its scores", commands.card))
     add("worlds", "list the worlds", commands.worlds)
+    drive.add_arguments(doors.add_parser("drive", help="synthesize, edit, drive and plan road scenes seen by several cameras"))
     return parser
 
 

@@ -13,9 +13,13 @@ from core.errors import ZoetropeError
 from games.source import PROTOCOLS, SPLITS
 
 if TYPE_CHECKING:
+    from driving.worlds import DrivingConfig
     from games.worlds import GameConfig
 
 DATA, RUNS = Path("data"), Path("runs")
+DRIVING = "driving"
+"""The world of `zoetrope drive`; its other sizes are YAML files whose names begin so."""
+ABOUT_DRIVING = "roads and traffic around a car with six cameras (zoetrope drive), from what is told of each scene"
 
 
 def record_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,11 +30,9 @@ def record_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def record(args: argparse.Namespace) -> int:
-    from games import registry
-
     if args.processes < 1:
         raise ZoetropeError("--processes must be at least 1")
-    config = registry.read_config(args.world)
+    config = _read_config(args.world)
     folder = args.out or DATA / config.name
     for split, made in _record(config, folder, args.splits, args.processes).items():
         print(f"{folder / split}: {made} new episodes")
@@ -45,15 +47,21 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    from games import registry
+    from core.episodes.store import EpisodeStore
+    from core.training import recipe
     from games.train import train
+    from games.worlds import GameConfig
 
-    config = registry.read_config(args.world)
+    config = _read_config(args.world)
     data = _recordings(config, args.data, ("train",))
     run = args.run or RUNS / config.name
     out = args.out or run / "world"
-    train(config, data, run, out)
-    print(f"{out}: trained; zoetrope play {out}")
+    if isinstance(config, GameConfig):
+        train(config, data, run, out)
+        print(f"{out}: trained; zoetrope play {out}")
+    else:
+        recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out)
+        print(f"{out}: trained; zoetrope drive play --world {out}")
     return 0
 
 
@@ -152,16 +160,28 @@ def card(args: argparse.Namespace) -> int:
 
 
 def worlds(args: argparse.Namespace) -> int:
+    from driving.worlds import WEIGHTS
     from games import loading
     from games.registry import GAMES
 
-    for game in GAMES.values():
-        here = (game.weights / loading.WEIGHTS_FILE).exists()
-        print(f"{game.name:10} {game.about}{'' if here else '  (no weights here; zoetrope train makes them)'}")
+    for name, about, weights in (*((g.name, g.about, g.weights) for g in GAMES.values()), (DRIVING, ABOUT_DRIVING, WEIGHTS)):
+        here = (weights / loading.WEIGHTS_FILE).exists()
+        print(f"{name:10} {about}{'' if here else '  (no weights here; zoetrope train makes them)'}")
     return 0
 
 
-def _recordings(config: GameConfig, given: Path | None, splits: Sequence[str]) -> Path:
+def _read_config(world: str) -> GameConfig | DrivingConfig:
+    """The typed YAML of a world by its name or path: that of driving, or of a game."""
+    if world == DRIVING or Path(world).stem.startswith(DRIVING):
+        from driving import worlds
+
+        return worlds.load() if world == DRIVING else worlds.load(Path(world))
+    from games import registry
+
+    return registry.read_config(world)
+
+
+def _recordings(config: GameConfig | DrivingConfig, given: Path | None, splits: Sequence[str]) -> Path:
     """The folder of recordings: the default one, filled in where episodes are missing, or a given one as it is."""
     if given is None:
         folder = DATA / config.name
@@ -173,11 +193,15 @@ def _recordings(config: GameConfig, given: Path | None, splits: Sequence[str]) -
     return given
 
 
-def _record(config: GameConfig, folder: Path, splits: Sequence[str], processes: int) -> dict[str, int]:
+def _record(config: GameConfig | DrivingConfig, folder: Path, splits: Sequence[str], processes: int) -> dict[str, int]:
     """Record what is missing; split -> how many episodes were made."""
+    from driving.record import record as record_scenes
     from games import registry
     from games.record import record
+    from games.worlds import GameConfig
 
+    if not isinstance(config, GameConfig):
+        return {split: record_scenes(config.record, split, folder / split, processes) for split in splits}
     game = registry.GAMES[config.name]
     source = partial(game.make_source, config)
     return {split: record(source, game.make_policy, config.record, split, folder / split, processes) for split in splits}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import time
 from pathlib import Path
 
+from apps.play.display import has_display, need_pygame
 from core.errors import ZoetropeError
 from core.hardware import halves, share_interpreter
 from core.heap import keep_freed_memory
@@ -33,11 +33,7 @@ def run(args: argparse.Namespace) -> int:
         raise ZoetropeError("--frames must be at least 1")
     if args.replay is not None and args.log is not None:
         raise ZoetropeError("--replay reads a key log and writes none: leave out --log")
-    os.environ["PYGAME_HIDE_SUPPORT_PROMPT"] = "1"  # pygame greets on standard output otherwise
-    try:
-        import pygame  # noqa: F401 - asked for now, so that its absence is one clear line
-    except ImportError:
-        raise ZoetropeError("playing needs pygame; run: pip install pygame-ce") from None
+    need_pygame()
     return _replay(args) if args.replay is not None else _play(args)
 
 
@@ -53,7 +49,7 @@ def _play(args: argparse.Namespace) -> int:
     keep_freed_memory()
     share_interpreter()
     loaded = loading.load(name)
-    window = not args.headless and _has_display("filming a tour instead")
+    window = not args.headless and has_display("filming a tour instead")
     start = args.seed % len(loaded.starts)
     state = log.state_folder()
     dream = Dream(loaded, start, args.seed, args.steps, ahead=True)
@@ -106,7 +102,7 @@ def _replay(args: argparse.Namespace) -> int:
     loaded = loading.load(header.world)
     if loaded.world.fingerprint != header.weights:
         raise ZoetropeError(f"{recorded.path}: was played with other weights of '{header.world}' than are here now")
-    window = not args.headless and _has_display("replaying without a window")
+    window = not args.headless and has_display("replaying without a window")
     torch.set_num_threads(header.threads)
     keep_freed_memory()
     share_interpreter()
@@ -128,15 +124,3 @@ def _replay(args: argparse.Namespace) -> int:
     verdict = replay.verdict()
     print(f"replay: {verdict.text}")
     return 1 if verdict.identical is False else 0
-
-
-def _has_display(otherwise: str) -> bool:
-    """Whether a window can be opened; if not, says why, and what happens instead."""
-    from apps.play.window import NoDisplayError, open_display
-
-    try:
-        open_display()
-    except NoDisplayError as reason:
-        print(f"no display ({reason}): {otherwise}")
-        return False
-    return True

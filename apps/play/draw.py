@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pygame
 
+from apps.play.canvas import (
+    ACCENT,
+    ALERT,
+    BACKGROUND,
+    DIM,
+    GAP,
+    LINE,
+    TEXT,
+    banner,
+    help_page,
+    picture,
+    write,
+    write_fitting,
+)
 from apps.play.controls import Command, help_lines
 from apps.play.loop import Beside, Hud, View
 from games.keys import KeyMap
@@ -16,18 +29,9 @@ from games.keys import KeyMap
 if TYPE_CHECKING:
     from core.streaming.session import MemoryView
 
-BACKGROUND = (14, 15, 18)
-TEXT = (222, 224, 228)
-DIM = (140, 146, 156)
-ACCENT = (255, 196, 64)
 WALL = (84, 92, 108)
 REMEMBERED = (104, 172, 255)
 HERE = (255, 255, 255)
-ALERT = (255, 110, 90)
-GAP = 8
-"""Pixels around and between panels."""
-TEXT_SIZE = 15
-LINE = 19
 HUD_LINES = 2
 HUD_HEIGHT = HUD_LINES * LINE + GAP
 CURVE_RANGE_DB = (10.0, 40.0)
@@ -61,28 +65,22 @@ def compose(view: View, canvas_size: tuple[int, int], keys: KeyMap) -> pygame.Su
     for width in columns:
         boxes.append(pygame.Rect(x, y, width, height))
         x += width + GAP
-    _picture(canvas, view.frame, boxes[0])
+    picture(canvas, view.frame, boxes[0])
     if view.engine is not None:
-        _write(canvas, "dream", (boxes[0].x + 6, boxes[0].y + 4), shadow=True)
+        write(canvas, "dream", (boxes[0].x + 6, boxes[0].y + 4), shadow=True)
         _engine(canvas, view.engine, boxes[1])
     if view.memory_panel:
         _memory(canvas, view.memory, boxes[-1])
     if view.label:
-        _banner(canvas, view.label.upper(), boxes[0].centerx, boxes[0].centery, ACCENT)
+        banner(canvas, view.label.upper(), boxes[0].centerx, boxes[0].centery, ACCENT)
     if view.message:
-        _banner(canvas, view.message, canvas_size[0] // 2, boxes[0].bottom - LINE, TEXT)
+        banner(canvas, view.message, canvas_size[0] // 2, boxes[0].bottom - LINE, TEXT)
     if view.video is not None:
         pygame.draw.circle(canvas, ALERT, (boxes[0].right - 16, boxes[0].y + 16), 7)
     _hud(canvas, view.hud)
     if view.help:
-        _help(canvas, keys)
+        help_page(canvas, help_lines(keys))
     return canvas
-
-
-def to_array(canvas: pygame.Surface) -> np.ndarray:
-    """uint8 (H, W, 3) RGB, for a video."""
-    width, height = canvas.get_size()
-    return np.frombuffer(pygame.image.tobytes(canvas, "RGB"), np.uint8).reshape(height, width, 3)
 
 
 def _panel_widths(view: View, scale: int) -> list[int]:
@@ -95,16 +93,10 @@ def _panel_widths(view: View, scale: int) -> list[int]:
     return widths
 
 
-def _picture(canvas: pygame.Surface, frame: np.ndarray, box: pygame.Rect) -> None:
-    """A frame, enlarged without smoothing."""
-    small = pygame.image.frombuffer(frame.tobytes(), (frame.shape[1], frame.shape[0]), "RGB")
-    canvas.blit(pygame.transform.scale(small, box.size), box)
-
-
 def _engine(canvas: pygame.Surface, engine: Beside, box: pygame.Rect) -> None:
     if engine.frame is not None:
-        _picture(canvas, engine.frame, box)
-    _write(canvas, engine.text, (box.x + 6, box.y + 4), shadow=True)
+        picture(canvas, engine.frame, box)
+    write(canvas, engine.text, (box.x + 6, box.y + 4), shadow=True)
     if len(engine.curve) > 1:
         low, high = CURVE_RANGE_DB
         tall = box.height // 5
@@ -122,7 +114,7 @@ def _memory(canvas: pygame.Surface, memory: MemoryView | None, box: pygame.Rect)
     """The map: walls that were seen, an arrow for every remembered view, the recalled ones lit, and where we are."""
     pygame.draw.rect(canvas, (24, 26, 31), box)
     if memory is None:
-        _write(canvas, "this world keeps no map", (box.x + 6, box.y + 4), DIM)
+        write(canvas, "this world keeps no map", (box.x + 6, box.y + 4), DIM)
         return
     points, views = np.asarray(memory.points).reshape(-1, 2), np.asarray(memory.keyframes).reshape(-1, 3)
     here = np.asarray(memory.here, np.float64)
@@ -151,8 +143,8 @@ def _memory(canvas: pygame.Surface, memory: MemoryView | None, box: pygame.Rect)
             _arrow(canvas, place(views[index]), views[index][2], 10, ACCENT)
     _arrow(canvas, place(here), here[2], 13, HERE)
     canvas.set_clip(clip)
-    _write(canvas, f"remembered {len(views)}", (box.x + 6, box.y + 4), REMEMBERED)
-    _write(canvas, f"recalled {len(recalled)}", (box.x + 6, box.bottom - LINE - 2), ACCENT)
+    write(canvas, f"remembered {len(views)}", (box.x + 6, box.y + 4), REMEMBERED)
+    write(canvas, f"recalled {len(recalled)}", (box.x + 6, box.bottom - LINE - 2), ACCENT)
 
 
 def _dots(canvas: pygame.Surface, points: np.ndarray, box: pygame.Rect) -> None:
@@ -190,66 +182,5 @@ def _hud(canvas: pygame.Surface, hud: Hud) -> None:
         rest.append("memory off")
     top = canvas.get_height() - HUD_HEIGHT
     wide = canvas.get_width() - 2 * GAP
-    _write_fitting(canvas, [f"{hud.fps:.0f} frames/s", f"ms: {stages}", steps], (GAP, top), wide, TEXT)
-    _write_fitting(canvas, [held, *rest, f"{Command.HELP.key.upper()} help"], (GAP, top + LINE), wide, DIM)
-
-
-def _write_fitting(
-    canvas: pygame.Surface, parts: list[str], at: tuple[int, int], width: int, colour: tuple[int, int, int]
-) -> None:
-    """Parts in a row, in the largest letters with which all of them fit."""
-    text = "    ".join(parts)
-    for letters in range(TEXT_SIZE, 7, -1):
-        if _font(letters).size(text)[0] <= width:
-            break
-    canvas.blit(_font(letters).render(text, True, colour), at)
-
-
-def _help(canvas: pygame.Surface, keys: KeyMap) -> None:
-    shade = pygame.Surface(canvas.get_size(), pygame.SRCALPHA)
-    shade.fill((8, 9, 12, 215))
-    canvas.blit(shade, (0, 0))
-    columns = help_lines(keys)
-    longest = max(len(column) for column in columns)
-    line = max(10, min(LINE + 4, (canvas.get_height() - 2 * LINE) // longest))
-    letters = max(8, min(TEXT_SIZE, line - 4))
-    for number, column in enumerate(columns):
-        x = canvas.get_width() * number // len(columns) + 2 * GAP
-        key_width = max(_font(letters).size(key)[0] for key, _ in column) + 12
-        for row, (key, meaning) in enumerate(column):
-            y = LINE + row * line
-            canvas.blit(_text(key, letters, ACCENT), (x, y))
-            canvas.blit(_text(meaning, letters, TEXT), (x + key_width, y))
-
-
-def _banner(canvas: pygame.Surface, text: str, x: int, y: int, colour: tuple[int, int, int]) -> None:
-    """One line on a dark plate, centred; a long one in smaller letters."""
-    for letters in range(TEXT_SIZE + 1, 7, -1):
-        label = _text(text, letters, colour)
-        if label.get_width() <= canvas.get_width() - 4 * GAP:
-            break
-    box = label.get_rect(center=(x, y))
-    box.clamp_ip(canvas.get_rect())
-    plate = pygame.Surface(box.inflate(20, 10).size, pygame.SRCALPHA)
-    plate.fill((8, 9, 12, 190))
-    canvas.blit(plate, box.inflate(20, 10))
-    canvas.blit(label, box)
-
-
-def _write(
-    canvas: pygame.Surface, text: str, at: tuple[int, int], colour: tuple[int, int, int] = TEXT, shadow: bool = False
-) -> None:
-    if shadow:
-        canvas.blit(_text(text, TEXT_SIZE, (0, 0, 0)), (at[0] + 1, at[1] + 1))
-    canvas.blit(_text(text, TEXT_SIZE, colour), at)
-
-
-@lru_cache(maxsize=256)
-def _text(text: str, letters: int, colour: tuple[int, int, int]) -> pygame.Surface:
-    return _font(letters).render(text, True, colour)
-
-
-@lru_cache(maxsize=32)
-def _font(letters: int) -> pygame.font.Font:
-    pygame.font.init()
-    return pygame.font.Font(None, round(letters * 1.35))
+    write_fitting(canvas, [f"{hud.fps:.0f} frames/s", f"ms: {stages}", steps], (GAP, top), wide, TEXT)
+    write_fitting(canvas, [held, *rest, f"{Command.HELP.key.upper()} help"], (GAP, top + LINE), wide, DIM)

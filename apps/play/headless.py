@@ -37,6 +37,7 @@ def film(player: Player, keys: Iterator[Keys], frames: int, out: Path | None) ->
     from tqdm import tqdm
 
     from apps.play import draw
+    from apps.play.canvas import to_array
     from apps.play.recorder import scale
 
     with ExitStack() as stack:
@@ -53,6 +54,6 @@ def film(player: Player, keys: Iterator[Keys], frames: int, out: Path | None) ->
             if writer is not None:
                 size = size or draw.size(view, scale(view))
                 begun = time.perf_counter()
-                writer.add(draw.to_array(draw.compose(view, size, player.game.keys)))
+                writer.add(to_array(draw.compose(view, size, player.game.keys)))
                 player.took("draw", time.perf_counter() - begun)
             bar.update(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from apps.play import draw
+from apps.play.canvas import to_array
 from apps.play.loop import View
 from core.episodes.video import VideoWriter
 from games.keys import KeyMap
@@ -31,7 +32,7 @@ class Recorder:
                 self._writer = VideoWriter(view.video, self._rate)
                 self._size = draw.size(view, scale(view))
         if self._writer is not None and view.moved:
-            self._writer.add(draw.to_array(draw.compose(view, self._size, self._keys)))
+            self._writer.add(to_array(draw.compose(view, self._size, self._keys)))
 
     def close(self) -> None:
         """Finish a video that is being made."""

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from apps.play.controls import Keys
+from apps.play.display import Keyboard
 from apps.play.loop import Player, View
 
 SCALE = 6
 """How much a 96-pixel frame is enlarged at first."""
 REST_SECONDS = 0.5
 """While nothing changes, how long to sleep before looking whether a message has faded."""
-
-
-class NoDisplayError(Exception):
-    """There is nothing to open a window on."""
-
-
-def open_display() -> None:
-    """Start the video part of pygame, and only that. Raises NoDisplayError."""
-    import os
-
-    import pygame
-
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise NoDisplayError("neither an X nor a Wayland display is set")
-    try:
-        pygame.display.init()
-    except pygame.error as error:
-        raise NoDisplayError(str(error)) from None
-    if pygame.display.get_driver() in ("dummy", "offscreen"):
-        pygame.display.quit()
-        raise NoDisplayError("only a pretended display is there")
 
 
 def play(player: Player) -> None:
@@ -44,7 +23,7 @@ def play(player: Player) -> None:
 
     game, rate = player.game, player.rate
     recorder = Recorder(game.keys, rate)
-    keyboard = _Keyboard()
+    keyboard = Keyboard()
     view = player.tick(Keys())
     scale = max(1, SCALE * 96 // view.frame.shape[0])
     try:
@@ -102,44 +81,3 @@ def _keep_on_desktop(size: tuple[int, int]) -> None:
             pygame.display.set_window_position((inside[0], inside[1]))
     except pygame.error:
         return
-
-
-class _Keyboard:
-    """Collects pygame's events into `Keys`."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self._held: dict[str, None] = {}
-        """Names of held keys, in the order they went down."""
-        self._struck: list[str] = []
-
-    def wait(self, seconds: float) -> None:
-        """Sleep until something happens, or at most so long."""
-        import pygame
-
-        event = pygame.event.wait(round(seconds * 1000))
-        self._take(event)
-
-    def read(self) -> Keys:
-        """The keys since the last read."""
-        import pygame
-
-        for event in pygame.event.get():
-            self._take(event)
-        keys = Keys(tuple(self._struck), tuple(reversed(self._held)))
-        self._struck.clear()
-        return keys
-
-    def _take(self, event) -> None:  # noqa: ANN001 - pygame is not imported at the top
-        import pygame
-
-        if event.type == pygame.QUIT:
-            self.closed = True
-        elif event.type == pygame.KEYDOWN:
-            name = pygame.key.name(event.key)
-            self._struck.append(name)
-            self._held[name] = None
-        elif event.type == pygame.KEYUP:
-            self._held.pop(pygame.key.name(event.key), None)
-        elif event.type == pygame.WINDOWFOCUSLOST:
-            self._held.clear()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from apps.play import draw
+from apps.play.canvas import to_array
 from apps.play.controls import Keys
 from apps.play.recorder import Recorder
 from core.episodes.video import read_video
@@ -15,7 +16,7 @@ def test_pixels_are_enlarged_whole(make_player):
     view = player.tick(Keys())
     size = draw.size(view, 7)
     assert draw.scale_for(view, size) == 7
-    picture = draw.to_array(draw.compose(view, size, player.game.keys))
+    picture = to_array(draw.compose(view, size, player.game.keys))
     assert picture.shape == (size[1], size[0], 3)
     inside = picture[draw.GAP : draw.GAP + 24 * 7, draw.GAP : draw.GAP + 32 * 7]
     assert np.array_equal(inside, view.frame.repeat(7, 0).repeat(7, 1))

@@ -1,0 +1,111 @@
+"""`zoetrope drive plan`: imagine what each candidate leads to, score the futures, pick the best."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from apps.drive.worlds import RUNS, Shown, at_least, first_imager, writing
+from core.files import write_text
+from driving.dream import Dream
+from driving.planning.candidates import HORIZON
+from driving.planning.loop import Course, foresee
+from driving.planning.report import write_tree
+from driving.planning.staged import staged
+from driving.planning.tree import Imagine, Judged, Pictured, Situation, approach, judge, true_future
+from driving.planning.way import Way
+from driving.scene import Images
+from driving.source.imager import Imager
+from driving.traffic.chauffeur import Chauffeur
+from driving.traffic.simulation import Simulation
+
+FRAMES = 150
+"""Of the scenario; the decision falls where going on would end in a collision, or else at CALM."""
+CALM = 20
+SHOWN = 3
+"""Moments of each future in the picture."""
+
+
+def run(args: argparse.Namespace) -> int:
+    at_least(0, seed=args.seed)
+    shown = Shown.open(args.world)
+    course = staged(shown.load(args.scenario), args.seed, FRAMES)
+    situation = approach(course, FRAMES) or _calm(course)
+    out = args.out or RUNS / "plan" / course.name
+    imager = shown.imager(first_imager(args.first) if shown.world else None)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        try:
+            judged = _judge(situation, imager)
+        finally:
+            imager.close()
+        picture = out / "futures.png"
+        write_tree(judged, course.rig, picture, SHOWN)
+        write_text(out / "futures.json", json.dumps([_plain(j) for j in judged], indent=2) + "\n")
+    for entry in judged:
+        terms = entry.reward
+        parts = (
+            f"map {terms.map:.2f}  object {terms.object:.2f}  certainty {terms.certainty:.2f}  progress {terms.progress:.2f}"
+        )
+        print(f"{terms.total:.3f}  {entry.candidate.name:22}  {parts}")
+    print(f"best: {judged[0].candidate.name}\n{picture}")
+    return 0
+
+
+def _calm(course: Course) -> Situation:
+    """Where nothing is about to happen: some frames on, driven by the rules."""
+    simulation = Simulation(course.road, course.entrants, course.ego, course.seed)
+    moments, chauffeur = [simulation.moment], Chauffeur(path=course.route)
+    for _ in range(CALM):
+        moments.append(simulation.step(chauffeur(moments[-1], course.road)))
+    return Situation(course=course, way=Way(road=course.road, path=course.route), simulation=simulation, moments=tuple(moments))
+
+
+def _judge(situation: Situation, imager: Imager) -> list[Judged]:
+    """All candidates, the best first. The world is shown what happened so far, then imagines each future from there."""
+    course, options = situation.course, situation.options()
+    imager.begin(course.road, course.rig, course.ambience, course.seed)
+    total = len(situation.moments) + HORIZON * len(options)
+    with tqdm(total=total, desc="plan", unit="frame") as bar:
+        now = imager.show(situation.moments[0])
+        for moment in situation.moments[1:]:
+            bar.update()
+            now = imager.show(moment)
+        imagine = _imagine(situation, imager)
+
+        def counted(states: np.ndarray, sample: int) -> Sequence[Images]:
+            futures = imagine(states, sample)
+            bar.update(len(futures))
+            return futures
+
+        return judge(options, Pictured(imagine=counted, rig=course.rig, now=now), situation.way, situation.limit)
+
+
+def _imagine(situation: Situation, imager: Imager) -> Imagine:
+    """Each future on a branch of its own; traffic reacts to what the ego does in it."""
+    if not isinstance(imager, Dream):
+        return true_future(situation.simulation, imager)
+
+    def imagine(states: np.ndarray, sample: int) -> list[Images]:
+        branch = imager.fork()
+        return [branch.show(moment) for moment in foresee(situation.simulation, states)[1:]]
+
+    return imagine
+
+
+def _plain(judged: Judged) -> dict[str, Any]:
+    terms, candidate = judged.reward, judged.candidate
+    return {
+        "candidate": candidate.name,
+        "reward": terms.total,
+        "map": terms.map,
+        "object": terms.object,
+        "certainty": terms.certainty,
+        "progress": terms.progress,
+        "plan": candidate.plan.round(3).tolist(),
+    }
