@@ -94,8 +94,12 @@ def _flat(shape: BaseGeometry, colour: Colour, surface: Surface) -> Mesh:
 
 def _triangulated(polygon: Polygon) -> np.ndarray:
     """float64 (N, 3, 2), counter-clockwise, of a polygon that may have holes."""
-    parts = shapely.get_parts(shapely.constrained_delaunay_triangles(polygon))
-    out = shapely.get_coordinates(parts).reshape(-1, 4, 2)[:, :3]
+    import mapbox_earcut  # optional: only who draws needs it
+
+    rings = [shapely.get_coordinates(ring)[:-1] for ring in (polygon.exterior, *polygon.interiors)]
+    corners = np.concatenate(rings).astype(np.float64)
+    ends = np.cumsum([len(ring) for ring in rings]).astype(np.uint32)
+    out = corners[mapbox_earcut.triangulate_float64(corners, ends).reshape(-1, 3)]
     (ax, ay), (bx, by) = (out[:, 1] - out[:, 0]).T, (out[:, 2] - out[:, 0]).T
     return np.where((ax * by - ay * bx < 0)[:, None, None], out[:, ::-1], out)
 
