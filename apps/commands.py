@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import ZoetropeError
+from driving.evaluation import PARTS
 from games.source import PROTOCOLS, SPLITS
 
 if TYPE_CHECKING:
@@ -75,7 +76,9 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/WORLD/evaluation)")
     parser.add_argument("--quick", action="store_true", help="a few episodes, a minute or two, wide intervals")
-    parser.add_argument("--protocols", nargs="+", choices=PROTOCOLS, default=PROTOCOLS, help="what is asked (default: all)")
+    protocols = (*PROTOCOLS, *(part for part in PARTS if part not in PROTOCOLS))
+    asked = f"what is asked (default: all; games: {', '.join(PROTOCOLS)}; driving: {', '.join(PARTS)})"
+    parser.add_argument("--protocols", nargs="+", choices=protocols, metavar="NAME", help=asked)
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -86,6 +89,9 @@ def evaluate(args: argparse.Namespace) -> int:
 
     if args.episodes < 1:
         raise ZoetropeError("--episodes must be at least 1")
+    if _is_driving(args.world):
+        return _evaluate_driving(args)
+    _refuse_others(args.protocols, PROTOCOLS)
     weights = loading.find(args.world)
     game = loading.game_of(weights)
     out = args.out or RUNS / game.name / "evaluation"
@@ -99,7 +105,7 @@ def evaluate(args: argparse.Namespace) -> int:
         out=out,
         json_path=args.json,
         quick=args.quick,
-        asked=args.protocols,
+        asked=args.protocols or PROTOCOLS,
     )
     print(table(of_evaluation(figures)))
     if args.html is not None:
@@ -109,6 +115,26 @@ def evaluate(args: argparse.Namespace) -> int:
         write_gif(out / "clips", args.gif)
         print(args.gif)
     return 0
+
+
+def _evaluate_driving(args: argparse.Namespace) -> int:
+    from apps.drive.evaluate import evaluate
+    from driving import worlds
+
+    _refuse_others(args.protocols, PARTS)
+    world = worlds.load_world(args.world)
+    config = worlds.load()
+    data = _recordings(config, args.data, ("train", "test"))
+    out = args.out or RUNS / DRIVING / "evaluation"
+    parts = tuple(args.protocols or PARTS)
+    evaluate(config, world, data, out, args.episodes, parts, args.json, args.html, args.gif)
+    return 0
+
+
+def _refuse_others(asked: Sequence[str] | None, known: Sequence[str]) -> None:
+    for name in asked or ():
+        if name not in known:
+            raise ZoetropeError(f"--protocols: '{name}' is not asked of this world; choose from {', '.join(known)}")
 
 
 def bench_arguments(parser: argparse.ArgumentParser) -> None:
@@ -168,6 +194,16 @@ def worlds(args: argparse.Namespace) -> int:
         here = (weights / loading.WEIGHTS_FILE).exists()
         print(f"{name:10} {about}{'' if here else '  (no weights here; zoetrope train makes them)'}")
     return 0
+
+
+def _is_driving(world: str) -> bool:
+    """Whether this names the driving world, or a folder with a trained one."""
+    if world == DRIVING:
+        return True
+    from core.config import load_yaml
+    from core.streaming.model import CONFIG, WorldConfig
+
+    return (Path(world) / CONFIG).exists() and load_yaml(WorldConfig, Path(world) / CONFIG).sketch
 
 
 def _read_config(world: str) -> GameConfig | DrivingConfig:

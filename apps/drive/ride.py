@@ -25,7 +25,7 @@ from driving.source.imager import Imager
 from driving.traffic.chauffeur import Chauffeur
 from driving.traffic.simulation import Simulation
 
-SCENE = 300
+SCENE = 150
 """Frames of the scenario that is staged; the ride goes on after them."""
 BIRD = 288
 """Pixels of the view from above."""

@@ -14,7 +14,7 @@ from core.errors import ZoetropeError
 from core.evaluation.provenance import provenance
 from core.files import write_text
 from core.streaming.world import World
-from driving.evaluation import scores, training
+from driving.evaluation import PARTS, scores, training
 from driving.evaluation.rollouts import CONTEXT, record_other_rig, roll_out_all
 from driving.gate.checks import Thresholds
 from driving.gate.detector import Detector
@@ -27,8 +27,6 @@ from driving.scene import Scene
 from driving.source.imager import Imager
 from driving.worlds import DrivingConfig
 
-PARTS = ("rollout", "rig", "detector", "loop", "speed")
-"""What can be asked for."""
 RIG_FRAMES = 44
 """Frames of a rollout seen by another rig."""
 RARE = "motorcycle"
