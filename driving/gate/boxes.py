@@ -184,12 +184,13 @@ def project(boxes: Boxes, pose: np.ndarray, intrinsics: np.ndarray, width: int, 
     corner = (leave > np.maximum(enter, NEAR))[..., None]  # M 4 1: which of the picture's corners look at the box
     low = np.minimum(box[:, :2], np.where(corner, ends[:, :2], np.inf).min(1))
     high = np.maximum(box[:, 2:], np.where(corner, ends[:, :2], -np.inf).max(1))
+    inner = np.clip(np.concatenate([low, high], -1), 0, np.array([width, height] * 2))  # no rounding error beyond a border
     seen = touched | corner.any((1, 2))
 
     shown = np.zeros(away.shape[:-1], bool)
     shown[maybe] = seen
     rectangles = np.zeros((2, *shown.shape, 4), np.float32)
-    rectangles[0][maybe] = np.where(seen[:, None], np.concatenate([low, high], -1), 0)
+    rectangles[0][maybe] = np.where(seen[:, None], inner, 0)
     rectangles[1][maybe] = np.where(seen[:, None], amodal, 0)
     depth = centre[..., 2].astype(np.float32)
     with np.errstate(all="ignore"):

@@ -90,7 +90,7 @@ def limits(clean: Sequence[Measurement], accept: float = ACCEPT) -> tuple[Limit,
 
 def _limit(name: str, values: np.ndarray, tightness: float) -> Limit:
     low, median, high = np.percentile(values, [10, 50, 90])
-    reach = float(tightness * max(high - median, median - low, 1e-3))
+    reach = max(float(tightness * max(high - median, median - low)), CHECKS[name].slack)
     side = CHECKS[name].side
     return Limit(
         check=name,

@@ -38,18 +38,20 @@ class Check:
 
     side: Side
     """Which side is bad."""
+    slack: float
+    """No limit lies nearer than this to what is typical: less is not worth a rejection."""
     meaning: str
 
 
 CHECKS: dict[str, Check] = {
-    "told_boxes": Check("low", "told bodies are found less often than in the source"),
-    "worst_actor": Check("low", "one told body is hardly ever found"),
-    "unknown_bodies": Check("high", "bodies are seen that were not told"),
-    "overlap": Check("high", "neighbouring cameras disagree where they see the same"),
-    "motion": Check("low", "bodies do not move as their boxes do"),
-    "stillness": Check("low", "the video freezes while the ego drives"),
-    "sharpness": Check("both", "the pictures are blurred or grainy"),
-    "drift": Check("high", "the colours drift away"),
+    "told_boxes": Check("low", 0.1, "told bodies are found less often than in the source"),
+    "worst_actor": Check("low", 0.2, "one told body is hardly ever found"),
+    "unknown_bodies": Check("high", 0.05, "bodies are seen that were not told"),
+    "overlap": Check("high", 0.2, "neighbouring cameras disagree where they see the same"),
+    "motion": Check("low", 0.1, "bodies do not move as their boxes do"),
+    "stillness": Check("low", 0.2, "the video freezes while the ego drives"),
+    "sharpness": Check("both", 0.05, "the pictures are blurred or grainy"),
+    "drift": Check("high", 0.03, "the colours drift away"),
 }
 """told_boxes: found over expected; worst_actor: the same for the worst actor; unknown_bodies: a picture; overlap: over the
 source's typical error; motion: correlation; stillness: log10 of change over contrast; sharpness: gradient over that when

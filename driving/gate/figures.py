@@ -155,9 +155,12 @@ def _gradient(grey: np.ndarray) -> float:
 
 
 def colour_drift(frames: np.ndarray) -> float | None:
-    """The most that the mean colour of all cameras moves away from the beginning's, as a share of full scale."""
+    """The most that mean colours move away from the beginning's, in the median camera, as a share of full scale.
+
+    What comes into view differs from camera to camera; drift does not.
+    """
     if len(frames) < 2 * DRIFT_FRAMES:
         return None
     usable = len(frames) // DRIFT_FRAMES * DRIFT_FRAMES
-    mean = frames[:usable].mean((1, 2, 3)).reshape(-1, DRIFT_FRAMES, 3).mean(1)
-    return float(np.abs(mean - mean[0]).max() / 255)
+    mean = frames[:usable].mean((2, 3)).reshape(-1, DRIFT_FRAMES, frames.shape[1], 3).mean(1)
+    return float(np.abs(np.median(mean - mean[0], axis=1)).max() / 255)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from core.episodes.episode import Episode
 from core.files import write_bytes
 from driving.gate.checks import FIND_EVERY, Measurement, Verdict
-from driving.gate.score import Found, recall
+from driving.gate.score import Recall
 
 ENLARGE = 3
 COLUMNS = 3
@@ -23,35 +22,23 @@ _LINE = 16
 """Pixels of a line of text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A scene with its verdict."""
+def quality(scenes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The content of `quality.json`, of the records of judged scenes.
 
-    name: str
-    verdict: Verdict
-    found: Found
-    picture: str | None = None
-    """Of a rejected scene, relative to the dataset's folder."""
-
-
-def quality(scenes: Sequence[Judged], score: float, camera_names: Sequence[str]) -> dict[str, Any]:
-    """The content of `quality.json`. `score`: from which a detection counts.
-
+    A record: {"scene", "accepted", "reasons", "picture", "figures", "cameras", "found": `Recall.rows`}. The content:
     {"accepted": [names], "rejected": [{"scene", "reasons", "picture"}], "acceptance_rate",
     "figures": {scene: {check: value or null}},
     "recall": {"class" | "distance" | "camera": {name: {"recall", "ci95", "count"}}}}
     """
-    kept = [s for s in scenes if s.verdict.accepted]
+    kept = [s["scene"] for s in scenes if s["accepted"]]
+    refused = [{name: s[name] for name in ("scene", "reasons", "picture")} for s in scenes if not s["accepted"]]
+    found = [s["found"] for s in scenes]
     return {
-        "accepted": [s.name for s in kept],
-        "rejected": [
-            {"scene": s.name, "reasons": list(s.verdict.reasons), "picture": s.picture}
-            for s in scenes
-            if not s.verdict.accepted
-        ],
+        "accepted": kept,
+        "rejected": refused,
         "acceptance_rate": len(kept) / len(scenes) if scenes else None,
-        "figures": {s.name: s.verdict.figures for s in scenes},
-        "recall": plain(recall([s.found for s in scenes], score).table(camera_names)) if scenes else {},
+        "figures": {s["scene"]: s["figures"] for s in scenes},
+        "recall": plain(Recall.of_rows(found).table(scenes[0]["cameras"])) if any(found) else {},
     }
 
 

@@ -182,10 +182,23 @@ class Recall:
     actor: np.ndarray
     scene: np.ndarray
 
+    def rows(self) -> list[list[int]]:
+        """As plain numbers, a row a body: found, class, band, camera and actor."""
+        columns = (self.found, self.kind, self.band, self.camera, self.actor)
+        return np.stack([np.asarray(c, int) for c in columns], -1).tolist()
+
+    @staticmethod
+    def of_rows(scenes: Sequence[list[list[int]]]) -> Recall:
+        """From the rows of some scenes."""
+        table = [np.array(rows, int).reshape(-1, 5) for rows in scenes]
+        numbers = np.concatenate([np.full(len(rows), n) for n, rows in enumerate(table)] or [np.zeros(0, int)])
+        found, kind, band, camera, actor = np.concatenate(table or [np.zeros((0, 5), int)]).T
+        return Recall(found > 0, kind, band, camera, actor, numbers)
+
     def rate(self, mask: np.ndarray | None = None) -> Interval | None:
         """Share found, of those in `mask`, with an interval over scenes."""
         at = np.ones(len(self.found), bool) if mask is None else mask
-        return intervals.mean(self.found[at].astype(float), self.scene[at])
+        return intervals.mean(self.found[at].astype(float), self.scene[at].tolist())
 
     def table(self, camera_names: Sequence[str]) -> dict[str, dict[str, dict[str, float | int | list[float]]]]:
         """Share found by class, distance and camera, each with its interval and count; only what occurs."""
