@@ -13,11 +13,13 @@ from driving.scene import RATE, State
 
 HORIZON = 3 * RATE
 """Frames of a candidate."""
+KEEP = "keep"
+"""The candidate that goes on as before."""
 PACES: tuple[tuple[str, float, float], ...] = (
     ("full brake", 0.0, 7.0),
     ("stop", 0.0, 3.0),
     ("slow", 0.5, 2.5),
-    ("keep", 1.0, 2.0),
+    (KEEP, 1.0, 2.0),
 )
 """Name, speed to reach as share of the present one (of the limit where the ego is slower than half of it), deceleration."""
 PLACES: tuple[tuple[str, float], ...] = (

@@ -14,13 +14,13 @@ import numpy as np
 from core.errors import ZoetropeError
 from core.evaluation.intervals import Interval, mean, ratio
 from driving.planning.boxes import actor_boxes, ego_boxes, overlap, to_body, to_world
-from driving.planning.candidates import Candidate, candidates
+from driving.planning.candidates import KEEP, Candidate, candidates
 from driving.planning.loop import EVERY, Course, foresee
 from driving.planning.pdm import on_road, tracked
 from driving.planning.perception import Perception, by_depth
 from driving.planning.planners import Follow
 from driving.planning.reward import Reading, Reward, RoadColour, certainty, reward
-from driving.planning.vehicle import follow
+from driving.planning.vehicle import EGO, follow
 from driving.planning.way import Way
 from driving.rig import Rig
 from driving.road.network import Road
@@ -30,8 +30,8 @@ from driving.traffic.simulation import Simulation
 
 STRIDE = 2
 """Frames between the pictures that are judged."""
-LATEST = 3 * RATE
-"""A situation to decide in: going on blindly collides within this many frames."""
+ESCAPE = 2 * RATE
+"""After a candidate the ego brakes as hard as it can for so many frames: a choice that leaves no way out has collided too."""
 
 Imagine = Callable[[np.ndarray, int], Sequence[Images]]
 """Given the ego's states float64 (T + 1, 4), the first being now, and a number of the sample: pictures of frames 1 to T.
@@ -157,25 +157,34 @@ class Situation:
 
 
 def approach(course: Course, frames: int) -> Situation | None:
-    """Follow the route blindly until going on collides within `LATEST` frames; None where it never does in `frames`."""
+    """Follow the route blindly until keeping lane and speed would collide; None where it never does within `frames`."""
     way = Way(road=course.road, path=course.route)
     simulation = Simulation(course.road, course.entrants, course.ego, course.seed)
     moments, blind = [simulation.moment], Follow()
     while len(moments) <= frames:
         here = Situation(course=course, way=way, simulation=simulation, moments=tuple(moments))
-        plan = blind.steer(here.route(), here.ego.speed, here.limit, moments[-1].time)
-        states, _ = follow(here.ego, to_world(plan, here.ego)[None], LATEST)
-        if touches(simulation, states[0]):
+        if any(touches(simulation, option.states) for option in here.options() if option.name == KEEP):
             return here
-        for state in states[0, 1 : EVERY + 1]:
+        plan = blind.steer(here.route(), here.ego.speed, here.limit, moments[-1].time)
+        states, _ = follow(here.ego, to_world(plan, here.ego)[None], EVERY)
+        for state in states[0, 1:]:
             moments.append(simulation.step(State(*map(float, state))))
     return None
 
 
 def touches(simulation: Simulation, states: np.ndarray) -> bool:
-    """Whether the ego touches anybody on states (T + 1, 4), in the traffic as it reacts; the truth about a choice."""
+    """Whether the ego touches anybody on states (T + 1, 4) or on braking after them, in the traffic as it reacts: the truth."""
+    states = np.concatenate([states, _braking(states[-1])])
     _, tracks = tracked(foresee(simulation, states))
     return bool(overlap(ego_boxes(states)[1:, None], tracks[1:, :, :5]).any())
+
+
+def _braking(state: np.ndarray) -> np.ndarray:
+    """States (ESCAPE, 4) of braking hard and straight."""
+    speed = np.maximum(state[3] - EGO.brake * np.arange(ESCAPE + 1) / RATE, 0)
+    gone = np.cumsum((speed[1:] + speed[:-1]) / 2) / RATE
+    x, y = state[0] + gone * np.cos(state[2]), state[1] + gone * np.sin(state[2])
+    return np.stack([x, y, np.full(ESCAPE, state[2]), speed[1:]], -1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
