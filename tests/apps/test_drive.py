@@ -165,9 +165,11 @@ def test_a_planner_drives_in_both_worlds(capsys, tmp_path, scenario, world):
 
 
 def test_futures_are_scored(capsys, tmp_path, scenario, world, monkeypatch):
+    from apps.drive import plan
     from driving.planning import candidates
 
     monkeypatch.setattr(candidates, "PLACES", candidates.PLACES[:1])
+    monkeypatch.setattr(plan, "CALM", 2)
     arguments = ("--scenario", scenario, "--world", world, "--out", str(tmp_path))
     code, said, err = run(capsys, "drive", "plan", *arguments)
     assert code == 0 and "best: " in said, err
