@@ -48,20 +48,21 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
-    from core.episodes.store import EpisodeStore
-    from core.training import recipe
     from games.train import train
     from games.worlds import GameConfig
 
     config = _read_config(args.world)
-    data = _recordings(config, args.data, ("train",))
+    splits = ("train",) if isinstance(config, GameConfig) else ("train", "validation")
+    data = _recordings(config, args.data, splits)
     run = args.run or RUNS / config.name
     out = args.out or run / "world"
     if isinstance(config, GameConfig):
         train(config, data, run, out)
         print(f"{out}: trained; zoetrope play {out}")
     else:
-        recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out)
+        from driving import train as driving
+
+        driving.train(config, data, run, out)
         print(f"{out}: trained; zoetrope drive play --world {out}")
     return 0
 

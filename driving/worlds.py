@@ -11,6 +11,7 @@ from core.streaming.model import WEIGHTS as WORLD_FILE
 from core.streaming.model import WorldConfig
 from core.streaming.world import World
 from core.training.recipe import RecipeConfig
+from core.training.trainer import TrainConfig
 from driving.record import RecordConfig
 
 
@@ -22,6 +23,8 @@ class DrivingConfig:
     record: RecordConfig
     world: WorldConfig
     train: RecipeConfig
+    detector: TrainConfig
+    """Of the gate's detector; `batch` counts rigs of pictures."""
 
 
 NAME = "driving"

@@ -484,8 +484,18 @@ def test_quality_report(tmp_path, episodes, thresholds):
             report.write_picture(tmp_path / picture, drawn)
             stored = cv2.imread(str(tmp_path / picture))
             assert stored is not None and stored.shape == drawn.shape
-        judged.append(report.Judged(name, verdict, measured.found, picture))
-    content = report.quality(judged, thresholds.expectation.score, [c.name for c in RIG.cameras])
+        judged.append(
+            {
+                "scene": name,
+                "accepted": verdict.accepted,
+                "reasons": list(verdict.reasons),
+                "picture": picture,
+                "figures": verdict.figures,
+                "cameras": [camera.name for camera in RIG.cameras],
+                "found": score.recall([measured.found], thresholds.expectation.score).rows(),
+            }
+        )
+    content = report.quality(judged)
     text = json.loads(json.dumps(content, allow_nan=False))
     assert text["accepted"] == ["good"] and text["acceptance_rate"] == 0.5
     (rejected,) = text["rejected"]
