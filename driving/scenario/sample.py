@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from driving.scenario.description import Description, TrafficSpec
 from driving.scenario.events import COMMON, NOTHING, check
 from driving.scenario.place import CannotBeError, Setting, lay, rear_axle, track_through
 from driving.scenario.possible import problem
-from driving.scene import RATE, Event, Moment, Scene, State
+from driving.scene import RATE, Ambience, Event, Moment, Scene, State
 from driving.traffic.background import background
 from driving.traffic.behaviours import Entrant
 from driving.traffic.chauffeur import Chauffeur, EgoDriver, roll
@@ -27,19 +27,38 @@ ATTEMPTS = 40
 """Draws before a scenario counts as one that cannot happen."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """What a scene is rolled out from."""
+
+    setting: Setting
+    sky: Ambience
+    cast: tuple[Entrant, ...]
+    start: State
+    """The ego's."""
+    driver: EgoDriver
+    seed: int
+    """Of the traffic."""
+
+
 def sample(description: Description, seed: int, frames: int = 200, name: str | None = None) -> Scene:
     """Draw a scene of `frames` at `driving.scene.RATE`: the same description, seed and frames give the same scene bit for bit.
 
     Draws again, deterministically, until the scenario's event happens and nothing impossible does. Raises ZoetropeError
     saying what went wrong most often if none of `ATTEMPTS` draws is good, or at once for what no draw can mend.
     """
+    return sample_staged(description, seed, frames, name)[0]
+
+
+def sample_staged(description: Description, seed: int, frames: int, name: str | None = None) -> tuple[Scene, Stage]:
+    """The same, and the stage it was rolled out from, for whoever wants another ego on it."""
     if seed < 0 or frames < 2:
         raise ZoetropeError(f"scenario {description.name}: expected a seed of 0 or more and at least 2 frames")
     wrong: Counter[str] = Counter()
     for attempt in range(ATTEMPTS):
         rng = np.random.default_rng([seed, attempt])
         try:
-            scene = _draw(description, frames, rng)
+            scene, stage = _draw(description, frames, rng)
         except CannotBeError as error:
             wrong[str(error)] += 1
             continue
@@ -50,7 +69,7 @@ def sample(description: Description, seed: int, frames: int = 200, name: str | N
             events = check(scene)
             reason = _missing(description.event, events)
             if reason is None:
-                return replace(scene, name=name or f"{description.name}-{seed}", seed=seed, events=events)
+                return replace(scene, name=name or f"{description.name}-{seed}", seed=seed, events=events), stage
         wrong[reason] += 1
     reason, times = wrong.most_common(1)[0]
     raise ZoetropeError(
@@ -67,15 +86,15 @@ def replayed(track: np.ndarray) -> EgoDriver:
     return drive
 
 
-def _draw(description: Description, frames: int, rng: np.random.Generator) -> Scene:
+def _draw(description: Description, frames: int, rng: np.random.Generator) -> tuple[Scene, Stage]:
     setting = lay(description, frames, rng)
-    x, y, yaw = setting.pose
-    sky = ambience.draw(_any(description.weather, rng), _any(description.time, rng), yaw, rng)
+    sky = ambience.draw(_any(description.weather, rng), _any(description.time, rng), setting.pose[2], rng)
     cast = entrants(description.actors, setting, frames, rng)
     start, driver = _ego(description, setting, frames, rng)
     cast += _others(description.traffic, setting.road, start, cast, rng)
-    ego, actors, tracks = roll(setting.road, cast, start, driver, frames, int(rng.integers(2**31)))
-    return Scene(
+    stage = Stage(setting=setting, sky=sky, cast=cast, start=start, driver=driver, seed=int(rng.integers(2**31)))
+    ego, actors, tracks = roll(setting.road, cast, start, driver, frames, stage.seed)
+    scene = Scene(
         name=description.name,
         road=setting.road,
         rig=description.rig or nuscenes_rig(),
@@ -86,6 +105,7 @@ def _draw(description: Description, frames: int, rng: np.random.Generator) -> Sc
         text=description.text,
         scenario=description.name,
     )
+    return scene, stage
 
 
 def _ego(description: Description, setting: Setting, frames: int, rng: np.random.Generator) -> tuple[State, EgoDriver]:
