@@ -40,6 +40,8 @@ class SpatialConfig:
     """An imagined frame becomes a keyframe when memory showed less than this share of it."""
     keep_real_below: float = 0.985
     """The same for a real frame."""
+    imagined: float = 0.5
+    """How far an imagined keyframe is to be believed: what it shows is a hint, which may be imagined again and better."""
     coarse: float = 1.6
     """A remembered surface seen from more than this many times its new distance counts as not shown: it was too coarse."""
     obstacle: tuple[float, float] = (0.0, 0.0)
@@ -91,7 +93,7 @@ class Rendering:
     depth: Tensor
     """float (H, W), holes filled alike."""
     valid: Tensor
-    """float (H, W): 1 where a real keyframe shows this surface, IMAGINED where an imagined one does, 0 in holes."""
+    """float (H, W): 1 where a real keyframe shows this surface, `imagined` where an imagined one does, 0 in holes."""
     coarseness: Tensor
     """float (H, W): log of how much farther the keyframe was from the surface than the new view is; 0 in holes."""
     recalled: tuple[int, ...]
@@ -104,8 +106,6 @@ class Rendering:
         return float((self.valid.sign() * (self.coarseness < torch.tensor(coarse).log())).mean())
 
 
-IMAGINED = 0.5
-"""How far an imagined keyframe is to be believed: what it shows is a hint, which may be imagined again and better."""
 View = tuple[Tensor, Tensor, Tensor]
 """Where cameras stand: poses (..., 4, 4), intrinsics (..., 3, 3) and their inverse."""
 Views = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -363,7 +363,7 @@ class SpatialMemory:
         wrong = torch.maximum(torch.maximum(wrong, self._outside(guess) - EDGE), EDGE - found)
         ratio = (z_source / depth).clamp(1e-2, 1e2)
         # The nearest look at a surface is the sharpest, until nearer than needed.
-        trust = torch.where(self.real[slots], 1.0, IMAGINED)
+        trust = torch.where(self.real[slots], 1.0, self.config.imagined)
         worth = torch.minimum(ratio.reciprocal(), ratio * ratio) * (wrong <= 0) * trust[:, None, None]
         best = _argmax(worth[:, 0])
         # One quasi-Newton step: move the look-up by the miss, scaled by the two distances.

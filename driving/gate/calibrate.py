@@ -1,8 +1,8 @@
 """Setting the gate's limits on source scenes, and telling how often it then errs.
 
 The limits of all checks have one tightness: so many spreads (median to the further of the 10th and 90th percentile) from the
-median of clean scenes, the fewest with which the wanted share of clean scenes passes all checks. Scenes that set the detector's
-expected rates set no limits, and the error rates come from scenes that did neither.
+median of clean scenes, the fewest with which the wanted share of clean scenes passes all checks. No scene is held against rates
+that it helped to set (cross-fitting), and the error rates come from scenes that set nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from tqdm import tqdm
 
 from core.config import to_dict
 from core.episodes.episode import Episode
@@ -19,62 +20,69 @@ from core.errors import ZoetropeError
 from core.evaluation import intervals
 from core.evaluation.intervals import Interval
 from core.files import write_text
-from driving.gate import figures
 from driving.gate.boxes import CLASSES
 from driving.gate.checks import (
     AREAS,
     CHECKS,
-    FIND_EVERY,
     Expectation,
     Limit,
     Measurement,
+    Observation,
     Thresholds,
+    assess,
     judge,
     measure,
+    observe,
     size_band,
 )
 from driving.gate.corruptions import CORRUPTIONS
 from driving.gate.detector import Detector
-from driving.gate.score import find, match
+from driving.gate.score import match, strays
 
 ACCEPT = 0.975
 """Share of clean scenes that must pass."""
+FOLDS = 5
+STRAYS = 0.01
+"""Things in a clean picture that may be taken for bodies that were not told."""
 PRIOR = 10.0
 """Bodies' worth of the overall rate mixed into the rate of a class and size, which may be rare."""
+_LEVELS = np.linspace(0.05, 0.95, 91)
 _TIGHTNESS = np.geomspace(1.0, 30.0, 120)
 _MARGIN = 1.1
 """Limits lie this much further out than the calibration scenes need."""
 
 
-def expect(detector: Detector, scenes: Sequence[Episode]) -> Expectation:
+def expect(scenes: Sequence[Observation]) -> Expectation:
     """What the detector finds in clean source scenes, at the score where precision and recall are best together (F1)."""
-    if not scenes:
-        raise ZoetropeError("gate: no source scenes to calibrate on; record some")
-    found = [find(detector, scene, FIND_EVERY) for scene in scenes]
-    matches = [match(f) for f in found]
-    hit = np.concatenate([m.score[f.demanded] for f, m in zip(found, matches)])
+    found = [scene.found for scene in scenes]
+    matches, masks = [match(f) for f in found], [f.demanded for f in found]
+    hit = np.concatenate([m.score[mask] for m, mask in zip(matches, masks)])
     wrong = np.concatenate([f.detections.score[~m.right & ~m.ignored] for f, m in zip(found, matches)])
-    levels = np.linspace(0.05, 0.9, 86)
-    f1 = [2 * (hit >= s).sum() / max((hit >= s).sum() + (wrong >= s).sum() + len(hit), 1) for s in levels]
-    score = float(levels[int(np.argmax(f1))])
-    kind = np.concatenate([np.broadcast_to(f.boxes.kind[:, None], f.demanded.shape)[f.demanded] for f in found])
-    band = size_band(np.concatenate([f.sight.area[f.demanded] for f in found]))
-    good = (hit >= score).astype(float)
+    f1 = [2 * (hit >= s).sum() / max((hit >= s).sum() + (wrong >= s).sum() + len(hit), 1) for s in _LEVELS]
+    score = float(_LEVELS[int(np.argmax(f1))])
+    stray = np.concatenate([f.detections.score[strays(f)] for f in found])
+    pictures = sum(len(mask) * f.cameras for f, mask in zip(found, masks))
+    sure = next((float(s) for s in _LEVELS if s >= score and (stray >= s).sum() <= STRAYS * pictures), float(_LEVELS[-1]))
+    kind = np.concatenate([np.broadcast_to(f.boxes.kind[:, None], mask.shape)[mask] for f, mask in zip(found, masks)])
+    band = size_band(np.concatenate([f.sight.area[mask] for f, mask in zip(found, masks)]))
+    errors = [scene.overlap for scene in scenes if scene.overlap is not None]
+    return Expectation(
+        score=round(score, 3),
+        sure=round(sure, 3),
+        rates=_rates((hit >= score).astype(float), kind, band),
+        overlap=round(float(np.mean(errors)), 6) if errors else 1.0,
+    )
+
+
+def _rates(good: np.ndarray, kind: np.ndarray, band: np.ndarray) -> tuple[tuple[float, ...], ...]:
+    """Share found, class by size band; where there are few, mixed with the class's and that with all bodies'."""
     overall = good.mean() if len(good) else 0.0
-    rates = np.full((len(CLASSES), len(AREAS)), overall)
+    rows = []
     for c in range(len(CLASSES)):
         of_class = (good[kind == c].sum() + PRIOR * overall) / ((kind == c).sum() + PRIOR)
-        for b in range(len(AREAS)):
-            at = (kind == c) & (band == b)
-            rates[c, b] = (good[at].sum() + PRIOR * of_class) / (at.sum() + PRIOR)
-    errors = [
-        figures.overlap_error(s.frames, s.depth, s.pose, s.intrinsics)
-        for s in scenes
-        if s.pose is not None and s.intrinsics is not None
-    ]
-    known = [e for e in errors if e is not None]
-    table = tuple(tuple(round(float(r), 4) for r in row) for row in rates)
-    return Expectation(score=round(score, 3), rates=table, overlap=float(np.mean(known)) if known else 1.0)
+        cells = [good[(kind == c) & (band == b)] for b in range(len(AREAS))]
+        rows.append(tuple(round(float((cell.sum() + PRIOR * of_class) / (len(cell) + PRIOR)), 4) for cell in cells))
+    return tuple(rows)
 
 
 def limits(clean: Sequence[Measurement], accept: float = ACCEPT) -> tuple[Limit, ...]:
@@ -107,12 +115,16 @@ def _passes(measurement: Measurement, chosen: tuple[Limit, ...]) -> bool:
 
 
 def calibrate(detector: Detector, scenes: Sequence[Episode], progress: bool = False) -> Thresholds:
-    """Expected rates from every other source scene, limits from the rest."""
-    from tqdm import tqdm
-
-    expectation = expect(detector, scenes[::2])
-    rest = tqdm(scenes[1::2] or scenes, desc="calibrate", unit="scene", disable=not progress)
-    return Thresholds(expectation=expectation, limits=limits([measure(s, detector, expectation) for s in rest]))
+    """Expected rates and limits from clean source scenes, of which it takes two at the very least."""
+    if len(scenes) < 2:
+        raise ZoetropeError(f"gate: {len(scenes)} source scenes to calibrate on; record more")
+    seen = [observe(s, detector) for s in tqdm(scenes, desc="calibrate", unit="scene", disable=not progress)]
+    folds = min(FOLDS, len(seen))
+    clean = []
+    for fold in range(folds):
+        usual = expect([s for i, s in enumerate(seen) if i % folds != fold])
+        clean += [assess(s, usual) for s in seen[fold::folds]]
+    return Thresholds(expectation=expect(seen), limits=limits(clean))
 
 
 def error_rates(

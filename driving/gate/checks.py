@@ -19,7 +19,7 @@ from core.errors import ZoetropeError
 from driving.gate import figures
 from driving.gate.boxes import CLASSES, CONDITION, Boxes, project
 from driving.gate.detector import Detector
-from driving.gate.score import Found, find, match
+from driving.gate.score import Found, find, match, strays
 
 FIND_EVERY = 2
 """The detector looks at every so-manieth frame."""
@@ -27,6 +27,8 @@ AREAS = (24.0, 60.0, 150.0, 400.0)
 """Square pixels: lower borders of the size bands in which the source's rate of finding is known."""
 MIN_EXPECTED = 4.0
 """Pictures in which an actor should be found before it is judged by itself."""
+MIN_RATE = 0.5
+"""Share of such bodies that the detector finds in the source, below which an actor is not judged by itself."""
 LIMITS = "thresholds.yaml"
 
 Side = Literal["low", "high", "both"]
@@ -75,6 +77,8 @@ class Expectation:
 
     score: float
     """From which a detection counts."""
+    sure: float
+    """From which one that is no told body counts as something that was not told."""
     rates: tuple[tuple[float, ...], ...]
     """Share found: class by size band."""
     overlap: float
@@ -94,6 +98,17 @@ class Thresholds:
     def load(path: Path | None = None) -> Thresholds:
         """From a file; without one, those that come with the gate."""
         return load_yaml(Thresholds, path or Path(str(files("driving.gate") / LIMITS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of a scene, before it is held against what is usual."""
+
+    found: Found
+    overlap: float | None
+    """Overlap error as a share of full scale."""
+    others: dict[str, float | None]
+    """The figures that need no expectation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,25 +134,34 @@ def measure(episode: Episode, detector: Detector, expectation: Expectation) -> M
     `depth` should be the told scene's (the source renders it), so that a body that the world forgot still counts as visible;
     without it bodies hide only each other and cameras' overlap is not measured.
     """
+    return assess(observe(episode, detector), expectation)
+
+
+def observe(episode: Episode, detector: Detector) -> Observation:
+    """Look at a scene: see `measure`."""
     if episode.pose is None or episode.intrinsics is None or CONDITION not in episode.conditions:
         raise ZoetropeError("gate: the scene lacks boxes, poses or intrinsics; generate it with 'zoetrope drive synthesize'")
-    found = find(detector, episode, FIND_EVERY)
-    told, actor, unknown, frame = _bodies(found, expectation)
-    overlap = figures.overlap_error(episode.frames, episode.depth, episode.pose, episode.intrinsics)
     boxes = Boxes.read(episode.conditions[CONDITION])
     height, width = episode.frames.shape[2:4]
     sight = project(boxes, episode.pose, episode.intrinsics, width, height)
-    values: dict[str, float | None] = {
-        "told_boxes": told,
-        "worst_actor": actor,
-        "unknown_bodies": unknown,
-        "overlap": None if overlap is None else overlap / expectation.overlap,
-        "motion": figures.motion_agreement(episode.frames, boxes, sight, sight.demanded()),
-        "stillness": figures.stillest(episode.frames, episode.pose),
-        "sharpness": figures.sharpness(episode.frames),
-        "drift": figures.colour_drift(episode.frames),
-    }
-    return Measurement(values, found, frame * FIND_EVERY)
+    return Observation(
+        find(detector, episode, FIND_EVERY),
+        figures.overlap_error(episode.frames, episode.depth, episode.pose, episode.intrinsics),
+        {
+            "motion": figures.motion_agreement(episode.frames, boxes, sight, sight.demanded()),
+            "stillness": figures.stillest(episode.frames, episode.pose),
+            "sharpness": figures.sharpness(episode.frames),
+            "drift": figures.colour_drift(episode.frames),
+        },
+    )
+
+
+def assess(seen: Observation, expectation: Expectation) -> Measurement:
+    """Hold what was seen against what is usual in the source."""
+    told, actor, unknown, frame = _bodies(seen.found, expectation)
+    values = {"told_boxes": told, "worst_actor": actor, "unknown_bodies": unknown}
+    values["overlap"] = None if seen.overlap is None else seen.overlap / expectation.overlap
+    return Measurement(values | seen.others, seen.found, frame * FIND_EVERY)
 
 
 def judge(measurement: Measurement, thresholds: Thresholds) -> Verdict:
@@ -162,18 +186,17 @@ def size_band(area: np.ndarray) -> np.ndarray:
 
 def _bodies(found: Found, expectation: Expectation) -> tuple[float | None, float | None, float | None, int]:
     """Found over expected, the same of the worst actor, unknown bodies a picture, and the worst frame."""
-    hit = match(found).score >= expectation.score
-    t, v, n = np.nonzero(found.demanded)
+    hit, demanded = match(found).score >= expectation.score, found.demanded
+    t, v, n = np.nonzero(demanded)
     expected = np.asarray(expectation.rates)[found.boxes.kind[t, n], size_band(found.sight.area[t, v, n])]
     got = hit[t, v, n].astype(float)
     told = float(got.sum() / expected.sum()) if expected.sum() >= MIN_EXPECTED else None
-    count = found.demanded.shape[-1]
-    by_actor, wanted = (np.bincount(n, weights, count) for weights in (got, expected))
-    judged = wanted >= MIN_EXPECTED
+    clear, count = found.clear[t, v, n], demanded.shape[-1]
+    views, by_actor, wanted = (np.bincount(n[clear], w[clear], count) for w in (np.ones(len(n)), got, expected))
+    judged = (wanted >= MIN_EXPECTED) & (wanted >= MIN_RATE * views)
     worst = float((by_actor[judged] / wanted[judged]).min()) if judged.any() else None
-    loose = match(found, by_class=False)
-    stray = (found.detections.score >= expectation.score) & ~loose.right & ~loose.ignored
-    pictures = found.demanded.shape[0] * found.cameras
-    missed = np.bincount(t, expected - got, found.demanded.shape[0])
+    stray = (found.detections.score >= expectation.sure) & strays(found)
+    pictures = len(demanded) * found.cameras
+    missed = np.bincount(t, expected - got, len(demanded))
     missed += np.bincount(found.detections.picture[stray] // found.cameras, minlength=len(missed))
     return told, worst, float(stray.sum() / pictures), int(missed.argmax())

@@ -24,6 +24,8 @@ BANDS = (0.0, 10.0, 20.0, 30.0, np.inf)
 """Metres: borders of the distance bands."""
 SCORE_LEVELS = 512
 """Average precision is taken at this many score levels at most; exact below as many detections."""
+CLEAR, CLEAR_AREA = 0.8, 60.0
+"""A clear view: at least this share visible and inside the picture, and this many square pixels."""
 NEVER = -1.0
 """Score of a body that was not found."""
 
@@ -37,13 +39,23 @@ class Found:
     boxes: Boxes
     sight: Sight
     """(T, V, N)."""
-    demanded: np.ndarray
-    """bool (T, V, N)."""
+    visible: np.ndarray
+    """float32 (T, V, N)."""
     detections: Detections
     """`picture` is frame * V + camera."""
     position: np.ndarray
     """float64 (M, 3): where the detections are in the world."""
     cameras: int
+
+    @property
+    def demanded(self) -> np.ndarray:
+        """bool (T, V, N): what the detector is asked to find."""
+        return self.sight.demanded(self.visible)
+
+    @property
+    def clear(self) -> np.ndarray:
+        """bool (T, V, N): what is so well in view that missing it again and again is no bad luck."""
+        return self.demanded & (self.visible >= CLEAR) & (self.sight.inside >= CLEAR) & (self.sight.area >= CLEAR_AREA)
 
 
 def find(detector: Detector, episode: Episode, every: int = 1) -> Found:
@@ -57,7 +69,7 @@ def find(detector: Detector, episode: Episode, every: int = 1) -> Found:
     flat = frames.reshape(-1, height, width, 3)
     detections = detector.find(flat, np.tile(k[:, 0, 0], steps))
     position = detections.positions(pose.reshape(-1, 4, 4), np.tile(k, (steps, 1, 1)))
-    return Found(boxes, sight, sight.demanded(visible), detections, position, cameras)
+    return Found(boxes, sight, visible, detections, position, cameras)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +89,11 @@ def match(found: Found, rule: Rule = "overlap", limit: float = 0.3, by_class: bo
 
     `by_class`: only bodies of the detection's class.
     """
-    d = found.detections
-    score = np.full(found.demanded.shape, NEVER, np.float32)
+    d, all_demanded = found.detections, found.demanded
+    score = np.full(all_demanded.shape, NEVER, np.float32)
     right, ignored = np.zeros((2, len(d.score)), bool)
     order = np.lexsort((-d.score, d.picture))
-    starts = np.searchsorted(d.picture[order], np.arange(found.demanded.shape[0] * found.cameras + 1))
+    starts = np.searchsorted(d.picture[order], np.arange(len(all_demanded) * found.cameras + 1))
     for picture in np.flatnonzero(np.diff(starts)):
         t, v = divmod(picture, found.cameras)
         bodies = np.flatnonzero(found.sight.shown[t, v])
@@ -95,7 +107,7 @@ def match(found: Found, rule: Rule = "overlap", limit: float = 0.3, by_class: bo
             near = limit - np.linalg.norm(gap, axis=-1)
         if by_class:
             near = np.where(d.kind[mine, None] == found.boxes.kind[t, bodies], near, -1.0)
-        demanded = found.demanded[t, v, bodies]
+        demanded = all_demanded[t, v, bodies]
         free = demanded.copy()
         for row, m in enumerate(mine):
             choice = np.where(free, near[row], -1.0)
@@ -106,6 +118,17 @@ def match(found: Found, rule: Rule = "overlap", limit: float = 0.3, by_class: bo
             else:
                 ignored[m] = bool((near[row][~demanded] >= 0).any())
     return Matches(score, right, ignored)
+
+
+def strays(found: Found, limit: float = 0.1) -> np.ndarray:
+    """bool (M,): detections that overlap no told body of any class and size by `limit`."""
+    d, out = found.detections, np.zeros(len(found.detections.score), bool)
+    for picture in np.unique(d.picture):
+        t, v = divmod(int(picture), found.cameras)
+        mine = d.picture == picture
+        told = found.sight.box[t, v][found.sight.shown[t, v]]
+        out[mine] = (_overlap(d.box[mine], told) < limit).all(1)
+    return out
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:

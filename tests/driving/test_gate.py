@@ -19,6 +19,7 @@ from driving.gate import calibrate, checks, figures, report, score
 from driving.gate.boxes import CLASSES, CONDITION, NEAR, Boxes, boxes_condition, boxes_of, class_of, project, visible_share
 from driving.gate.corruptions import CORRUPTIONS
 from driving.gate.detector import Detections, Detector, DetectorConfig
+from driving.gate.drill import drill
 from driving.gate.egomotion import EgoMotionReader
 from driving.gate.train import Batch, StoreSampler, loss, targets, train
 from driving.rig import Rig, nuscenes_rig
@@ -348,11 +349,11 @@ def _found(told: list[tuple], seen: list[tuple]) -> score.Found:
     ones = np.ones((1, 1, n))
     boxes = Boxes(ones[0] > 0, kind, centre, ones[0], np.ones((1, n, 3)), ones[0], np.arange(n)[None])
     sight = score.Sight(ones > 0, box, box, box[..., :2], ones, ones * 5)
-    demanded = np.array([d for _, _, d in told]).reshape(1, 1, n)
+    visible = np.array([float(d) for _, _, d in told]).reshape(1, 1, n)
     m = np.array([b for _, _, b in seen], np.float32).reshape(-1, 4)
     kinds, scores = np.array([k for k, _, _ in seen], int), np.array([s for _, s, _ in seen], float)
     detections = Detections(np.zeros(len(m), int), kinds, scores, m, m[:, :2], np.ones(len(m)))
-    return score.Found(boxes, sight, demanded, detections, np.concatenate([m[:, :2], np.zeros((len(m), 1))], 1), 1)
+    return score.Found(boxes, sight, visible, detections, np.concatenate([m[:, :2], np.zeros((len(m), 1))], 1), 1)
 
 
 A, B, C = (0, 0, 10, 10), (20, 0, 30, 10), (40, 0, 50, 10)
@@ -516,3 +517,20 @@ def test_ego_motion_is_read_back(seed, deep):
     assert read.shape == (2, 2)
     np.testing.assert_allclose(read[:, 0], episode.action[:-1, 0], atol=0.25 if deep else 0.8)
     np.testing.assert_allclose(read[:, 1], episode.action[:-1, 1], atol=0.03)
+
+
+# --- drills ---
+
+
+def test_drills_show_every_category_and_bodies_keep_clear():
+    seen: set[str] = set()
+    for seed in range(8):
+        scene, again = drill(seed, 5), drill(seed, 5)
+        np.testing.assert_array_equal(scene.tracks, again.tracks)
+        assert scene.actors == again.actors and len(scene.actors) > 5
+        seen |= {actor.category for actor in scene.actors}
+        radius = np.array([max(actor.size[:2]) / 2 for actor in scene.actors])
+        gap = np.hypot(*np.moveaxis(scene.tracks[:, None, :, :2] - scene.tracks[None, :, :, :2], -1, 0)).min(-1)
+        gap[np.diag_indices(len(gap))] = np.inf
+        assert (gap >= radius[:, None] + radius).all()
+    assert len(seen) > 12
