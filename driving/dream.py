@@ -56,12 +56,12 @@ class Dream:
         assert frame.depth is not None
         return Images(frame.frame, _far(frame.depth), None)
 
-    def fork(self) -> Dream:
-        """Another that goes on from here, for what might be."""
+    def fork(self, seed: int | None = None) -> Dream:
+        """Another that goes on from here, for what might be; with a `seed` it imagines otherwise."""
         twin = Dream(self.world, self.first, self.frames)
         twin.__dict__.update(self.__dict__)
         twin._seen = list(self._seen)
-        twin.session = None if self.session is None else self.session.fork()
+        twin.session = None if self.session is None else self.session.fork(seed)
         return twin
 
     def close(self) -> None:

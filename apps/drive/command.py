@@ -75,6 +75,9 @@ def _loop(parser: argparse.ArgumentParser) -> None:
 
 def _plan(parser: argparse.ArgumentParser) -> None:
     _scenario(parser)
+    parser.add_argument(
+        "--samples", type=int, default=1, help="futures imagined of each; from two on their disagreement counts (default: 1)"
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="where picture and JSON go (default: runs/drive/plan/...)")
     _world(parser)
     _first(parser, ("source", "none"), "source")

@@ -33,6 +33,7 @@ SHOWN = 3
 
 def run(args: argparse.Namespace) -> int:
     at_least(0, seed=args.seed)
+    at_least(1, samples=args.samples)
     shown = Shown.open(args.world)
     course = staged(shown.load(args.scenario), args.seed, FRAMES)
     situation = approach(course, FRAMES) or _calm(course)
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         try:
-            judged = _judge(situation, imager)
+            judged = _judge(situation, imager, args.samples)
         finally:
             imager.close()
         picture = out / "futures.png"
@@ -66,11 +67,11 @@ def _calm(course: Course) -> Situation:
     return Situation(course=course, way=Way(road=course.road, path=course.route), simulation=simulation, moments=tuple(moments))
 
 
-def _judge(situation: Situation, imager: Imager) -> list[Judged]:
+def _judge(situation: Situation, imager: Imager, samples: int) -> list[Judged]:
     """All candidates, the best first. The world is shown what happened so far, then imagines each future from there."""
     course, options = situation.course, situation.options()
     imager.begin(course.road, course.rig, course.ambience, course.seed)
-    total = len(situation.moments) + HORIZON * len(options)
+    total = len(situation.moments) + HORIZON * len(options) * samples
     with tqdm(total=total, desc="plan", unit="frame") as bar:
         now = imager.show(situation.moments[0])
         for moment in situation.moments[1:]:
@@ -83,7 +84,9 @@ def _judge(situation: Situation, imager: Imager) -> list[Judged]:
             bar.update(len(futures))
             return futures
 
-        return judge(options, Pictured(imagine=counted, rig=course.rig, now=now), situation.way, situation.limit)
+        return judge(
+            options, Pictured(imagine=counted, rig=course.rig, now=now, samples=samples), situation.way, situation.limit
+        )
 
 
 def _imagine(situation: Situation, imager: Imager) -> Imagine:
@@ -92,7 +95,7 @@ def _imagine(situation: Situation, imager: Imager) -> Imagine:
         return true_future(situation.simulation, imager)
 
     def imagine(states: np.ndarray, sample: int) -> list[Images]:
-        branch = imager.fork()
+        branch = imager.fork(seed=situation.course.seed + sample)
         return [branch.show(moment) for moment in foresee(situation.simulation, states)[1:]]
 
     return imagine

@@ -136,9 +136,11 @@ class Session:
         self._log.append(("observe", *entry))
         self._observe(*entry)
 
-    def fork(self) -> Session:
-        """An independent session that goes on from here; remembered pictures are shared."""
+    def fork(self, seed: int | None = None) -> Session:
+        """An independent session that goes on from here; remembered pictures are shared. With a `seed` it imagines otherwise."""
         twin = self._bare_copy()
+        if seed is not None:
+            twin.seeds = [seed + i for i in range(len(self.seeds))]
         twin._snapshots, twin._log = list(self._snapshots), list(self._log)
         return twin
 

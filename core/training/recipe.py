@@ -35,14 +35,15 @@ class RecipeConfig:
     tokenizer_loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: TrainConfig | None = None
-    history: HistoryConfig | None = None
+    history: tuple[HistoryConfig, ...] = ()
+    """Rounds of self-generated history, each dreamt by what the one before has taught."""
     refine: TrainConfig | None = None
-    """Backbone and blend together, on real and self-generated history; needs `history` and `blend`."""
+    """Of each round: backbone and blend together, on real and self-generated history; needs `history` and `blend`."""
     blend: TrainConfig | None = None
     blend_loss: BlendLossConfig = field(default_factory=BlendLossConfig)
 
     def __post_init__(self) -> None:
-        if (self.history is None) != (self.refine is None) or (self.refine is not None and self.blend is None):
+        if (not self.history) != (self.refine is None) or (self.refine is not None and self.blend is None):
             raise ZoetropeError("recipe: history and refine belong together, and need blend")
 
 
@@ -79,12 +80,13 @@ def train(
     if model.blend is not None and recipe.blend is not None:
         critic = recipe.blend_loss
         done("blend", train_blend(model, [prepared], store, critic, recipe.blend, folder / "blend", progress=progress))
-        if recipe.history is not None and recipe.refine is not None:
+        for number, history in enumerate(recipe.history, start=1):
+            assert recipe.refine is not None
             model.save(out)
-            dreamt = roll_out(World(model), store, prepared, recipe.history, folder / "history", progress)
+            dreamt = roll_out(World(model), store, prepared, history, folder / f"history-{number}", progress)
             model.requires_grad_(True).tokenizer.requires_grad_(False)
-            stores, place = [prepared, dreamt], folder / "refine"
-            done("refine", train_blend(model, stores, store, critic, recipe.refine, place, "refine", True, progress))
+            stores, name = [prepared, dreamt], f"refine-{number}"
+            done(name, train_blend(model, stores, store, critic, recipe.refine, folder / name, name, True, progress))
     model.save(out)
     summary["minutes"] = round((time.monotonic() - started) / 60, 1)
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

@@ -110,11 +110,11 @@ def test_the_whole_recipe_runs_and_resumes(kind, tmp_path):
         refine=tiny if blends else None,
         window=6,
         prepare=PrepareConfig(episodes=2),
-        history=HistoryConfig(episodes=2, context=4, frames=8) if blends else None,
+        history=(HistoryConfig(episodes=2, context=4, frames=8),) * 2 if blends else (),
     )
     if not blends:
         with pytest.raises(ZoetropeError, match="has no blend"):
-            asked = replace(recipe, refine=tiny, history=HistoryConfig(episodes=2))
+            asked = replace(recipe, refine=tiny, history=(HistoryConfig(episodes=2),))
             train(config, asked, store, tmp_path / "run", tmp_path / "out", progress=False)
     first = train(config, recipe, store, tmp_path / "run", tmp_path / "out", progress=False)
     again = train(config, recipe, store, tmp_path / "run", tmp_path / "out", progress=False)

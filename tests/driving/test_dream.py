@@ -131,4 +131,6 @@ def test_a_dream_forks(world, rig):
     twin = imager.fork()
     far = Moment(0.3, start(43), (ahead(14.0 + EGO_CENTRE),))
     one = twin.show(far).colour
+    again, otherwise = imager.fork().show(far).colour, imager.fork(seed=9).show(far).colour
+    assert np.array_equal(again, one) and (otherwise != one).any()
     assert (imager.show(Moment(0.3, start(43), ())).colour != one).any()
