@@ -137,7 +137,7 @@ class Session:
         self._observe(*entry)
 
     def fork(self, seed: int | None = None) -> Session:
-        """An independent session that goes on from here; remembered pictures are shared. A `seed` makes it imagine otherwise."""
+        """An independent session that goes on from here; remembered pictures are shared. With a `seed` it imagines others."""
         twin = self._bare_copy()
         if seed is not None:
             twin.seeds = [seed + i for i in range(len(self.seeds))]
