@@ -17,7 +17,7 @@ from core.errors import ZoetropeError
 from core.files import write_text
 from driving.scenario import library, text
 from driving.scenario.description import Description
-from driving.synthesize import PICTURES, QUALITY, REJECTED, Gate, Share, synthesize
+from driving.synthesize import JUDGED, PICTURES, QUALITY, REJECTED, Gate, Share, synthesize
 
 PLANS = ".plans"
 """Folder in a dataset: how each scenario's scenes were asked for."""
@@ -75,11 +75,11 @@ def _wanted(scenarios: Sequence[str], words: str | None, weather: str | None, ti
 
 
 def _agree(out: Path, descriptions: Sequence[Description], made: dict[str, Any]) -> None:
-    """Note how scenes are made, or compare: scenes of one name that are made in two ways would be doubled or mixed up."""
+    """Note how scenes are made, or compare where there are any: those of one name made in two ways would be mixed up."""
     for description in descriptions:
         path = out / PLANS / f"{description.name}.json"
         plan = json.loads(json.dumps(to_dict(description) | made))
-        if not path.exists():
+        if not path.exists() or not any((out / JUDGED).glob(f"{description.name}-*.json")):
             write_text(path, json.dumps(plan, indent=1) + "\n")
             continue
         held = json.loads(path.read_text())
