@@ -9,6 +9,7 @@ import pytest
 
 from core.episodes.episode import FACTS
 from core.memory.sketch import SKETCH, SKETCH_DEPTH
+from driving import worlds
 from driving.dream import Dream
 from driving.facts import FACTS_SIZE, facts
 from driving.record import SKY_DEPTH, RigSpread, to_episode, told, varied
@@ -16,6 +17,7 @@ from driving.rig import nuscenes_rig
 from driving.road.build import build
 from driving.scene import EGO_CENTRE, Actor, Ambience, Images, Moment, Scene, State
 from driving.sketch import FARTHEST, Sketcher
+from driving.synthesize import Gate
 
 ROAD = build("straight", 5)
 AMBIENCE = Ambience(rain=0.5)
@@ -134,3 +136,10 @@ def test_a_dream_forks(world, rig):
     again, otherwise = imager.fork().show(far).colour, imager.fork(seed=9).show(far).colour
     assert np.array_equal(again, one) and (otherwise != one).any()
     assert (imager.show(Moment(0.3, start(43), ())).colour != one).any()
+
+
+def test_what_comes_along_loads():
+    """World, detector and the gate's limits fit this code."""
+    world = worlds.load_world()
+    assert world.config.frame_shape == worlds.load().world.frame_shape
+    assert Gate.load().thresholds.limits
