@@ -1,8 +1,8 @@
 """Setting the gate's limits on source scenes, and telling how often it then errs.
 
-The limits of all checks have one tightness: so many spreads (median to the further of the 10th and 90th percentile) from the
-median of clean scenes, the fewest with which the wanted share of clean scenes passes all checks. No scene is held against rates
-that it helped to set (cross-fitting), and the error rates come from scenes that set nothing.
+A limit lies a margin beyond the most extreme clean scene. The few scenes that may be rejected are those without which the
+limits become tightest. No scene is held against rates that it helped to set (cross-fitting), and the error rates come from
+scenes that set nothing.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from driving.gate.score import match, strays
 ACCEPT = 0.975
 """Share of clean scenes that must pass."""
 FOLDS = 5
+"""Parts of the clean scenes of which each is held against the rates of the others."""
 STRAYS = 0.01
 """Things in a clean picture that may be taken for bodies that were not told."""
 PRIOR = 10.0
 """Bodies' worth of the overall rate mixed into the rate of a class and size, which may be rare."""
+MARGIN = 0.25
+"""Room for scenes that were not seen, as a share of the way from the median to the most extreme scene."""
 _LEVELS = np.linspace(0.05, 0.95, 91)
-_TIGHTNESS = np.geomspace(1.0, 30.0, 120)
-_MARGIN = 1.1
-"""Limits lie this much further out than the calibration scenes need."""
 
 
 def expect(scenes: Sequence[Observation]) -> Expectation:
@@ -87,31 +87,41 @@ def _rates(good: np.ndarray, kind: np.ndarray, band: np.ndarray) -> tuple[tuple[
 
 def limits(clean: Sequence[Measurement], accept: float = ACCEPT) -> tuple[Limit, ...]:
     """The tightest limits that accept this share of clean scenes."""
-    columns = {name: np.array([m.figures[name] for m in clean if m.figures[name] is not None], float) for name in CHECKS}
-    for tightness in _TIGHTNESS:
-        chosen = tuple(_limit(name, values, tightness) for name, values in columns.items() if len(values))
-        passed = [_passes(m, chosen) for m in clean]
-        if np.mean(passed) >= accept:
-            return tuple(_limit(name, values, tightness * _MARGIN) for name, values in columns.items() if len(values))
-    raise ZoetropeError("gate: clean scenes differ too much for any limits; calibrate on more of them")
+    kept = [m.figures for m in clean]
+    for _ in range(int((1 - accept) * len(clean))):
+        fewer = [kept[:i] + kept[i + 1 :] for i in range(len(kept))]
+        kept = min(fewer, key=lambda scenes: sum(np.log(reach) for reach in _reaches(scenes).values()))
+    reaches, out = _reaches(kept), []
+    for name in CHECKS:
+        values = _values(kept, name)
+        if len(values):
+            low, high = (reaches.get((name, side)) for side in ("low", "high"))
+            middle = float(np.median(values))
+            out.append(
+                Limit(
+                    check=name,
+                    low=None if low is None else round(middle - low, 4),
+                    high=None if high is None else round(middle + high, 4),
+                )
+            )
+    return tuple(out)
 
 
-def _limit(name: str, values: np.ndarray, tightness: float) -> Limit:
-    low, median, high = np.percentile(values, [10, 50, 90])
-    reach = max(float(tightness * max(high - median, median - low)), CHECKS[name].slack)
-    side = CHECKS[name].side
-    return Limit(
-        check=name,
-        low=round(float(median) - reach, 4) if side in ("low", "both") else None,
-        high=round(float(median) + reach, 4) if side in ("high", "both") else None,
-    )
+def _values(scenes: Sequence[dict[str, float | None]], name: str) -> np.ndarray:
+    return np.array([v for scene in scenes if (v := scene[name]) is not None], float)
 
 
-def _passes(measurement: Measurement, chosen: tuple[Limit, ...]) -> bool:
-    values = [(measurement.figures[limit.check], limit) for limit in chosen]
-    return all(
-        v is None or ((limit.low is None or v >= limit.low) and (limit.high is None or v <= limit.high)) for v, limit in values
-    )
+def _reaches(scenes: Sequence[dict[str, float | None]]) -> dict[tuple[str, str], float]:
+    """How far each limit lies from the median of these scenes, by check and side."""
+    out = {}
+    for name, check in CHECKS.items():
+        values = _values(scenes, name)
+        if len(values):
+            middle = np.median(values)
+            for side, furthest in (("low", middle - values.min()), ("high", values.max() - middle)):
+                if check.side in (side, "both"):
+                    out[name, side] = max(float(furthest) * (1 + MARGIN), check.slack)
+    return out
 
 
 def calibrate(detector: Detector, scenes: Sequence[Episode], progress: bool = False) -> Thresholds:
