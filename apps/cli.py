@@ -15,6 +15,14 @@ from apps.play import command as play
 from core.errors import ZoetropeError
 
 USER_ERROR, INTERRUPTED = 2, 130
+EXTRAS = {
+    "shapely": "driving",
+    "panda3d": "driving",
+    "mapbox_earcut": "driving",
+    "matplotlib": "driving",
+    "nuscenes": "nuscenes",
+}
+"""Which extra brings a package that not everybody needs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except ZoetropeError as error:
         print(f"zoetrope: {error}", file=sys.stderr)
+        return USER_ERROR
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(f"zoetrope: needs '{error.name}', which is not installed: pip install \"zoetrope[{extra}]\"", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -187,7 +187,7 @@ def card(args: argparse.Namespace) -> int:
 
 
 def worlds(args: argparse.Namespace) -> int:
-    from driving.worlds import WEIGHTS
+    from driving import WEIGHTS
     from games import loading
     from games.registry import GAMES
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from core.files import write_text
+from driving import DETECTOR
 from driving.gate import report
 from driving.gate.checks import Thresholds, judge, measure
 from driving.gate.detector import Detector
@@ -25,7 +26,6 @@ from driving.scenario.description import Description
 from driving.scenario.sample import sample
 from driving.scene import Images, Scene
 from driving.source.imager import Imager
-from driving.worlds import DETECTOR
 
 JUDGED, REJECTED, PICTURES = ".judged", "rejected", "pictures"
 QUALITY = "quality.json"

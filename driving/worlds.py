@@ -1,4 +1,4 @@
-"""The typed configuration of a driving world, and where its weights and its gate's are."""
+"""The typed configuration of a driving world, and loading one."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from core.streaming.model import WorldConfig
 from core.streaming.world import World
 from core.training.recipe import RecipeConfig
 from core.training.trainer import TrainConfig
+from driving import NAME, WEIGHTS
 from driving.record import RecordConfig
 
 
@@ -27,11 +28,7 @@ class DrivingConfig:
     """Of the gate's detector; `batch` counts rigs of pictures."""
 
 
-NAME = "driving"
 CONFIG = Path(__file__).parent.parent / "configs" / f"{NAME}.yaml"
-SHIPPED = Path(__file__).parent / "weights"
-WEIGHTS, DETECTOR = SHIPPED / NAME, SHIPPED / "detector"
-"""Folders of the weights that come with the program."""
 
 
 def load(path: Path = CONFIG) -> DrivingConfig:

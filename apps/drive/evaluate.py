@@ -15,12 +15,13 @@ from core.episodes.store import EpisodeStore
 from core.episodes.video import GifWriter, VideoWriter
 from core.files import write_text
 from core.streaming.world import World
+from driving import DETECTOR
 from driving.gate.checks import Thresholds
 from driving.gate.detector import Detector
 from driving.planning.report import mosaic
 from driving.rig import nuscenes_rig
 from driving.scene import RATE
-from driving.worlds import DETECTOR, DrivingConfig
+from driving.worlds import DrivingConfig
 
 VIDEOS = 4
 """Scenes shown on the page."""

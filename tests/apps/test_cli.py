@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from apps import cli
+from apps import cli, commands
 from core.episodes.video import read_video
 from games import loading, registry
 
@@ -111,3 +111,13 @@ def test_no_option_hides_which_command_was_asked():
     args = parser.parse_args(["train", "maze", "--run", "folder"])
     assert args.door is commands.train and str(args.run) == "folder"
     assert parser.parse_args(["train", "maze"]).run is None
+
+
+def test_a_missing_package_is_named_with_what_brings_it(monkeypatch, capsys):
+    def door(_):
+        raise ModuleNotFoundError("No module named 'shapely'", name="shapely.geometry")
+
+    monkeypatch.setattr(commands, "worlds", door)
+    assert cli.main(["worlds"]) == cli.USER_ERROR
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "needs 'shapely.geometry'" in said and 'pip install "zoetrope[driving]"' in said
