@@ -13,7 +13,7 @@ from apps.drive.wheel import BY_KEY, Command, steering
 from apps.drive.worlds import SOURCE, Shown, first_imager
 from apps.play.controls import Keys
 from core.errors import ZoetropeError
-from driving.planning.boxes import actor_boxes, ego_boxes, overlap
+from driving.geometry import actor_boxes, ego_boxes, overlap
 from driving.planning.loop import Course
 from driving.planning.report import bird, mosaic
 from driving.planning.staged import staged

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from driving.geometry import through_block
 from driving.scene import CATEGORIES, Moment, Scene
 
 CONDITION = "boxes"
@@ -180,7 +181,7 @@ def project(boxes: Boxes, pose: np.ndarray, intrinsics: np.ndarray, width: int, 
     rays = np.einsum("...vij,...vjk,rk->...vri", rotation, np.linalg.inv(k), ends)
     own = np.broadcast_to(axes[..., None, :, :, :], (*away.shape, 3))[maybe]
     halves = np.broadcast_to(half[..., None, :, :], away.shape)[maybe]
-    enter, leave = _slab(-np.einsum("mji,mj->mi", own, away[maybe])[:, None], rays[maybe[:-1]] @ own, halves[:, None])
+    enter, leave = through_block(-np.einsum("mji,mj->mi", own, away[maybe])[:, None], rays[maybe[:-1]] @ own, halves[:, None])
     corner = (leave > np.maximum(enter, NEAR))[..., None]  # M 4 1: which of the picture's corners look at the box
     low = np.minimum(box[:, :2], np.where(corner, ends[:, :2], np.inf).min(1))
     high = np.maximum(box[:, 2:], np.where(corner, ends[:, :2], -np.inf).max(1))
@@ -220,13 +221,6 @@ def _bounds(points: np.ndarray, planes: np.ndarray) -> tuple[np.ndarray, np.ndar
     low = np.where(seen[..., None, None], pixels, np.inf).min((-3, -2))
     high = np.where(seen[..., None, None], pixels, -np.inf).max((-3, -2))
     return np.concatenate([low, high], -1), seen.any(-1)
-
-
-def _slab(start: np.ndarray, ray: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where rays enter and leave a box about the origin, in lengths of the ray; enter > leave where they miss it."""
-    with np.errstate(all="ignore"):
-        one, two = (-half - start) / ray, (half - start) / ray
-    return np.fmin(one, two).max(-1), np.fmax(one, two).min(-1)
 
 
 def visible_share(
@@ -286,7 +280,7 @@ def _entry(boxes: Boxes, body: np.ndarray, pose: np.ndarray, ray: np.ndarray) ->
     turn = np.swapaxes(axes, -1, -2) @ pose[:, :3, :3]
     local = np.einsum("mij,mrcj->mrci", turn, ray)
     start = np.einsum("mji,mj->mi", axes, pose[:, :3, 3] - boxes.centre[body])[:, None, None]
-    enter, leave = _slab(start, local, boxes.size[body][:, None, None, [1, 0, 2]] / 2)
+    enter, leave = through_block(start, local, boxes.size[body][:, None, None, [1, 0, 2]] / 2)
     enter = np.maximum(enter, NEAR)
     return np.where(leave > enter, enter, np.inf)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from driving.geometry import through_block
 from driving.nuscenes.geometry import box_corners, box_pose
 from driving.nuscenes.lidar import pixel_rays, points_in_box
 from driving.scene import CATEGORIES, Actor, Images, Moment, Scene, State
@@ -62,6 +63,8 @@ def _visibility(scene: Scene, actor: Actor, box: np.ndarray, images: Images, pos
     """Whether some pixel shows the actor, and the share of its box's outline, in pixels, that nothing nearer hides."""
     rig = scene.rig
     step = -(-rig.width // _SAMPLED_WIDTH)
+    width, length, height = actor.size
+    half = np.array([length, width, height]) / 2
     outline = hidden = shown = 0
     for view, (k, pose) in enumerate(zip(rig.intrinsics(), poses)):
         camera = (box_corners(box, actor.size) - pose[:3, 3]) @ pose[:3, :3]
@@ -69,7 +72,8 @@ def _visibility(scene: Scene, actor: Actor, box: np.ndarray, images: Images, pos
             continue
         rows, columns = _window(camera, k, rig.height, rig.width, step)
         rays = pixel_rays(rig.width, rig.height, k, step)[rows, columns]
-        enter, leave = _through_box(rays, pose, box, actor.size)
+        turn = box[:3, :3].T
+        enter, leave = through_block(turn @ (pose[:3, 3] - box[:3, 3]), rays @ (turn @ pose[:3, :3]).T, half)
         hit = leave > np.maximum(enter, _NEAR)
         depth = images.depth[view, ::step, ::step][rows, columns]
         before = hit & (depth < enter - MARGIN)
@@ -90,16 +94,3 @@ def _window(camera: np.ndarray, k: np.ndarray, height: int, width: int, step: in
     low = np.clip(np.floor(pixels.min(0) / step) - 1, 0, None).astype(int)
     high = np.clip(np.ceil(pixels.max(0) / step) + 1, 0, (width, height)).astype(int)
     return slice(low[1], high[1]), slice(low[0], high[0])
-
-
-def _through_box(
-    rays: np.ndarray, pose: np.ndarray, box: np.ndarray, size: tuple[float, float, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Depths at which rays (H, W, 3) of a camera enter and leave a box; it is missed where the first is the larger."""
-    width, length, height = size
-    half = np.array([length / 2, width / 2, height / 2])
-    direction = rays @ (box[:3, :3].T @ pose[:3, :3]).T
-    direction = np.where(np.abs(direction) < 1e-9, 1e-9, direction)
-    origin = box[:3, :3].T @ (pose[:3, 3] - box[:3, 3])
-    one, other = (-half - origin) / direction, (half - origin) / direction
-    return np.minimum(one, other).max(-1), np.maximum(one, other).min(-1)

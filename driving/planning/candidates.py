@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from driving.planning.boxes import to_world
+from driving.geometry import to_world
 from driving.planning.idm import along_route
 from driving.planning.vehicle import follow
 from driving.scene import RATE, State

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from driving.planning.boxes import corners
+from driving.geometry import corners
 from driving.planning.lines import place, project
 from driving.road.query import LanePath
 from driving.scene import EGO_CENTRE, EGO_SIZE, RATE

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from core.errors import ZoetropeError
 from core.files import atomic_path
-from driving.planning.boxes import to_world
+from driving.geometry import to_world
 from driving.planning.idm import along_route
 from driving.planning.lines import place
 from driving.planning.loop import EVERY, Course, observe

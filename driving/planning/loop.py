@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.errors import ZoetropeError
-from driving.planning.boxes import ego_boxes, to_body, to_world
+from driving.geometry import ego_boxes, to_body, to_world
 from driving.planning.pdm import HORIZON, IDLE, PARTS, PDMScore, collisions, pdm_score, progress
 from driving.planning.planner import Factory, Observation, Planner, ask, command
 from driving.planning.planners import Rules

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from driving.planning.boxes import ego_boxes, overlap
+from driving.geometry import ego_boxes, overlap
 
 STEPS_A_SECOND = 2
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from driving.planning.boxes import corners, ego_boxes, overlap, wrapped
+from driving.geometry import corners, ego_boxes, overlap, wrapped
 from driving.planning.comfort import comfortable
 from driving.planning.lines import project
 from driving.road.network import Road

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol, cast
 import numpy as np
 
 from core.errors import ZoetropeError
-from driving.planning.boxes import wrapped
+from driving.geometry import wrapped
 from driving.planning.lines import place
 from driving.rig import Rig
 from driving.scene import RATE, Images, Moment, State

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import ZoetropeError
-from driving.planning.boxes import actor_boxes, to_body
+from driving.geometry import actor_boxes, to_body
 from driving.planning.idm import FRAMES, FRONT, Leader, Temper, ahead, roll_out
 from driving.planning.lines import place, project
 from driving.planning.perception import Perception, by_depth

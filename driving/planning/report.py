@@ -13,7 +13,7 @@ import numpy as np
 from core.episodes.video import VideoWriter
 from core.errors import ZoetropeError
 from core.files import atomic_path, write_text
-from driving.planning.boxes import actor_boxes, corners, ego_boxes, to_body
+from driving.geometry import actor_boxes, corners, ego_boxes, to_body
 from driving.planning.loop import Course, LoopResult
 from driving.planning.pdm import PARTS
 from driving.planning.tree import Judged

@@ -13,7 +13,7 @@ import numpy as np
 
 from core.errors import ZoetropeError
 from core.evaluation.intervals import Interval, mean, ratio
-from driving.planning.boxes import actor_boxes, ego_boxes, overlap, to_body, to_world
+from driving.geometry import actor_boxes, ego_boxes, overlap, to_body, to_world
 from driving.planning.candidates import KEEP, Candidate, candidates
 from driving.planning.loop import EVERY, Course, foresee
 from driving.planning.pdm import on_road, tracked

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from driving.planning.boxes import wrapped
+from driving.geometry import wrapped
 from driving.scene import RATE, State
 
 STEP = 1 / RATE

@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from shapely.ops import unary_union
 
-from driving.planning.boxes import corners, ego_boxes, overlap
+from driving.geometry import corners, ego_boxes, overlap
 from driving.road.query import on_drivable
 from driving.scene import RATE, Scene
 

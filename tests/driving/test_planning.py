@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from shapely.geometry import Polygon, box
 
 from core.errors import ZoetropeError
+from driving.geometry import corners, overlap, to_body, to_world
 from driving.planning import imitation, openloop
-from driving.planning.boxes import corners, overlap, to_body, to_world
 from driving.planning.comfort import comfortable, slope
 from driving.planning.compare import Comparison, compare, spearman
 from driving.planning.idm import Leader, Temper, ahead, pedal

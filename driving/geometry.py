@@ -1,4 +1,4 @@
-"""Rectangles on the ground: footprints of bodies, whether they touch, and points seen from a body."""
+"""Boxes: footprints of bodies on the ground, whether they touch, points seen from a body, and rays through a block."""
 
 from __future__ import annotations
 
@@ -68,3 +68,13 @@ def _turned(poses: np.ndarray, angle: float, before: np.ndarray, after: np.ndarr
 def wrapped(angle: np.ndarray) -> np.ndarray:
     """Radians in -pi to pi."""
     return (np.asarray(angle) + np.pi) % (2 * np.pi) - np.pi
+
+
+def through_block(start: np.ndarray, ray: np.ndarray, half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays start + t ray (..., 3) enter and leave a block of half sizes (..., 3) around 0: t (...), broadcast.
+
+    A ray misses the block where it would enter after it leaves (slab method).
+    """
+    with np.errstate(all="ignore"):
+        one, two = (-half - start) / ray, (half - start) / ray
+    return np.fmin(one, two).max(-1), np.fmax(one, two).min(-1)
