@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import ZoetropeError
+from core.evaluation.correlation import spearman
 from core.evaluation.intervals import Interval, statistic
 from driving.planning.loop import Course, LoopResult, drive, goal
 from driving.planning.planner import Factory
@@ -84,17 +85,3 @@ def compare(
     names = tuple(course.name for course in courses)
     scores = [run_all(planners, courses, imager, frames, report) for imager in (ours, truth)]
     return Comparison(planners=tuple(planners), courses=names, ours=scores[0], truth=scores[1])
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Rank correlation along the last axis of a and b (..., P); ties share their mean rank; NaN where all are tied."""
-    x, y = (ranks - ranks.mean(-1, keepdims=True) for ranks in (_ranks(a), _ranks(b)))
-    size = np.sqrt((x**2).sum(-1) * (y**2).sum(-1))
-    return np.where(size > 0, (x * y).sum(-1) / np.where(size > 0, size, 1.0), np.nan)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    values = np.asarray(values, float)
-    above = values[..., :, None] > values[..., None, :]
-    same = values[..., :, None] == values[..., None, :]
-    return above.sum(-1) + (same.sum(-1) - 1) / 2
