@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,34 +12,35 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.streaming.session import Session
 from core.training.trainer import TrainConfig
 from driving.geometry import to_world
 from driving.planning.candidates import HORIZON
+from driving.planning.joint import lessons
 from driving.planning.joint.context import FRAMES, Witness, remembered, shape
 from driving.planning.joint.driver import JointPlanner
 from driving.planning.joint.errand import TIMES, TOLD, Errand
 from driving.planning.joint.head import COMPONENTS, Head, HeadConfig
-from driving.planning.joint.imagine import Joint
+from driving.planning.joint.imagine import Joint, along
 from driving.planning.joint.openloop import open_loop
 from driving.planning.joint.train import train_joint
 from driving.planning.loop import drive
 from driving.planning.planner import checked
-from driving.record import RecordConfig, SplitConfig, scene_of, to_episode
-from driving.scene import RATE, Images, Moment, State
+from driving.record import RecordConfig, SplitConfig
+from driving.rig import nuscenes_rig
+from driving.scene import RATE, Ambience, Images, Moment, Scene, State
 from tests.driving.conftest import HEIGHT, WIDTH
-from tests.driving.test_planning import course
+from tests.driving.test_planning import ROAD, actor, course
 
 BEND = 60 * np.stack([np.sin(np.linspace(0, 1.4, 85)), 1 - np.cos(np.linspace(0, 1.4, 85))], -1)
-RECORD = RecordConfig(
-    train=SplitConfig(scenes=2, frames=34, scenarios=("ordinary",)),
-    validation=SplitConfig(scenes=1, frames=34, scenarios=("ordinary",)),
-    test=SplitConfig(scenes=1, frames=36),
-    width=WIDTH,
-    height=HEIGHT,
-)
+SCENES = {"train": 2, "validation": 1}
+LENGTH = HORIZON + 7
+
+
+RECORD = RecordConfig(**{split: SplitConfig(scenes=1, frames=LENGTH) for split in ("train", "validation", "test")})
 
 
 def errand(speed: float = 8.0, route: np.ndarray = BEND, **kind) -> Errand:
@@ -63,13 +65,34 @@ class Noise:
     def close(self) -> None: ...
 
 
-def store_of(folder, split: str) -> EpisodeStore:
-    """The split recorded by `Noise`."""
+def scene_of(config: RecordConfig | None, split: str, number: int) -> Scene:
+    """Somebody who brakes, or speeds up, behind a car that does the same."""
+    t = np.arange(LENGTH) / RATE
+    push = np.random.default_rng([len(split), number]).uniform(-2, 2)
+    x, speed = 20 + 8 * t + push * t**2 / 2, 8 + push * t
+    ego = np.stack([x, 0.2 * np.sin(t + number), np.zeros(LENGTH), speed], -1)
+    rig = nuscenes_rig(WIDTH, HEIGHT)
+    tracks = (ego + [12.0, 0, 0, 0])[None]
+    name = f"{split}-{number:06d}"
+    return Scene(name=name, road=ROAD, rig=rig, ambience=Ambience(), ego=ego, actors=(actor(),), tracks=tracks)
+
+
+def store_of(folder: Path, split: str) -> EpisodeStore:
+    """The split as `Noise` shows it."""
     store, imager = EpisodeStore(folder / split), Noise()
-    for index in range(RECORD.split(split).scenes):
-        scene = scene_of(RECORD, split, index)
+    for index in range(SCENES[split]):
+        scene = scene_of(None, split, index)
         imager.begin(scene.road, scene.rig, scene.ambience, scene.seed)
-        store.write(index, to_episode(scene, [imager.show(scene.moment(t)) for t in range(len(scene))]))
+        shown = [imager.show(scene.moment(t)) for t in range(len(scene))]
+        episode = Episode(
+            frames=np.stack([images.colour for images in shown]),
+            action=np.zeros((len(scene), 2), np.float32),
+            pose=np.stack([scene.rig.poses(*row[:3]) for row in scene.ego]),
+            intrinsics=scene.rig.intrinsics(),
+            depth=np.stack([images.depth for images in shown]).astype(np.float16),
+            metadata={"scene": scene.name},
+        )
+        store.write(index, episode)
     return store
 
 
@@ -123,12 +146,12 @@ def test_who_stands_keeps_place_and_heading():
 def test_an_errand_is_the_same_from_further_on():
     here = errand(8.0, stop=30.0)
     plan = here.trajectory(np.zeros((HORIZON, 2)))
-    place = to_world(plan[9], here.ego)
-    there = here.moved(State(*map(float, place), 8.0))
+    taken = along(plan, here.ego)
+    there = here.moved(taken[9])
     assert np.allclose(to_world(there.route, there.ego), to_world(here.route, here.ego))
     assert there.stop == pytest.approx(30.0 - 8.0, abs=0.2)
     assert here.told.shape == (TOLD,) and np.isfinite(here.told).all()
-    assert there.moved(State(*map(float, to_world(plan[-1], here.ego)), 8.0)).stop == pytest.approx(6.0, abs=0.3)
+    assert there.moved(taken[-1]).stop == pytest.approx(6.0, abs=0.3)
 
 
 # --- the two paths ---
@@ -206,8 +229,9 @@ def test_an_imagined_frame_may_be_told(joint, rig):
 # --- learning and driving ---
 
 
-def test_a_head_learns_is_kept_and_is_scored(world, tmp_path):
-    store, training = store_of(tmp_path, "train"), TrainConfig(steps=30, batch=8, learning_rate=2e-3, warmup=5)
+def test_a_head_learns_is_kept_and_is_scored(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(lessons, "scene_of", scene_of)
+    store, training = store_of(tmp_path, "train"), TrainConfig(steps=12, batch=4, learning_rate=2e-3, warmup=5)
     out = tmp_path / "joint.safetensors"
     head = train_joint(world, store, training, tmp_path / "run", out, RECORD, progress=False)
     assert sum(p.numel() for p in head.parameters()) <= 1_000_000
@@ -253,8 +277,11 @@ def test_a_head_of_another_world_or_none_is_named(joint, tmp_path):
         Head.load(tmp_path / "bad.safetensors")
 
 
-def test_scenes_recorded_otherwise_are_named(world, tmp_path):
-    store = store_of(tmp_path, "train")
-    other = replace(RECORD, train=replace(RECORD.train, scenarios=("cut_in",)))
+def test_scenes_recorded_otherwise_are_named(world, tmp_path, monkeypatch):
+    store, training = store_of(tmp_path, "validation"), TrainConfig(steps=1, batch=1)
+    monkeypatch.setattr(lessons, "scene_of", lambda config, split, number: scene_of(config, split, number + 1))
     with pytest.raises(ZoetropeError, match="is another one in this configuration"):
-        train_joint(world, store, TrainConfig(steps=1, batch=1), tmp_path, tmp_path / "x", other, progress=False)
+        train_joint(world, store, training, tmp_path, tmp_path / "x", RECORD, progress=False)
+    store.write(0, replace(store.read(0), metadata={}))
+    with pytest.raises(ZoetropeError, match="scene '' is not one that"):
+        train_joint(world, store, training, tmp_path, tmp_path / "x", RECORD, progress=False)

@@ -28,6 +28,10 @@ FINEST = 0.01
 """Components that vary less than this, metres, are not magnified any further."""
 
 
+Batch = tuple[Tensor, Tensor, Tensor]
+"""What is remembered (B, F, n, d) and asked (B, TOLD), and the profiles that were driven (B, HORIZON, 2)."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeadConfig:
     tokens: int
@@ -133,14 +137,13 @@ class Head(nn.Module):
         self.mean.copy_(mean)
         self.basis.copy_(directions[:COMPONENTS].T * spread)
 
-    def loss(
-        self, config: HeadLoss, remembered: Tensor, told: Tensor, profiles: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, dict[str, float]]:
-        """How far clean components are from those predicted, those that vary more weighing more; and metres at the end."""
-        batch = len(profiles)
+    def loss(self, config: HeadLoss, batch: Batch, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """How far predicted components are from the driven ones, those that vary more weighing more; and metres at the end."""
+        remembered, told, profiles = batch
+        count = len(profiles)
         draw = lambda *size: torch.rand(*size, generator=generator)  # noqa: E731
-        shown = (draw(batch, FRAMES * self.config.tokens) >= config.hide) & (draw(batch) >= config.blind)[:, None]
-        signal = torch.where(draw(batch) < config.pure_noise, torch.zeros(batch), draw(batch))
+        shown = (draw(count, FRAMES * self.config.tokens) >= config.hide) & (draw(count) >= config.blind)[:, None]
+        signal = torch.where(draw(count) < config.pure_noise, torch.zeros(count), draw(count))
         clean = self.pack(profiles)
         noise = torch.randn(clean.shape, generator=generator)
         guess = self(torch.lerp(noise, clean, signal[:, None]), signal, self.context(remembered, told, shown))

@@ -56,6 +56,8 @@ def open_loop(joint: Joint, store: EpisodeStore, record: RecordConfig, folder: P
             continue
         scene = scene_in(store, index, record)
         plans, frames = _plans(joint, lessons, index, scene)
+        if not frames:
+            continue
         steps = slice(STEP - 1, None, STEP)
         truth = np.stack([driven(scene, frame)[steps] for frame in frames])
         others = np.stack([_others(scene, frame)[steps] for frame in frames])
@@ -69,7 +71,7 @@ def open_loop(joint: Joint, store: EpisodeStore, record: RecordConfig, folder: P
                     kept.setdefault(f"{measure} {seconds:g}s", []).append(of(asked, truth, others, seconds))
         groups += [index] * len(frames)
     if not groups:
-        raise ZoetropeError(f"{store.folder}: no episode of more than {HORIZON} frames; record longer ones")
+        raise ZoetropeError(f"{store.folder}: no episode of more than {HORIZON + EVERY} frames; record longer ones")
     return {name: _figures(kept, groups) for name, kept in values.items()}
 
 

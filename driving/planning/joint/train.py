@@ -6,19 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from core.episodes.store import EpisodeStore
 from core.streaming.world import World
 from core.training.prepare import PreparedStore
 from core.training.trainer import TrainConfig, Trainer
 from driving.planning.joint.context import shape
-from driving.planning.joint.head import Head, HeadConfig, HeadLoss
+from driving.planning.joint.head import Batch, Head, HeadConfig, HeadLoss
 from driving.planning.joint.lessons import prepare_lessons, remembered_rows
 from driving.record import RecordConfig
-
-Batch = tuple[Tensor, Tensor, Tensor]
-"""What is remembered (B, F, n, d) and asked (B, TOLD), and what was driven (B, HORIZON, 2)."""
 
 
 def train_joint(
@@ -43,7 +39,7 @@ def train_joint(
     head.fit(sampler.profiles)
     trainer = Trainer(
         head,
-        lambda batch, generator: head.loss(wanted, *batch, generator),
+        lambda batch, generator: head.loss(wanted, batch, generator),
         lambda step: sampler.draw(step, training.batch),
         training,
         folder / "head",
