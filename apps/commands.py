@@ -14,12 +14,17 @@ from driving.evaluation import PARTS
 from games.source import PROTOCOLS, SPLITS
 
 if TYPE_CHECKING:
+    from driving.real.worlds import FrontConfig
     from driving.worlds import DrivingConfig
     from games.worlds import GameConfig
+
+    Config = GameConfig | DrivingConfig | FrontConfig
 
 DATA, RUNS = Path("data"), Path("runs")
 DRIVING = "driving"
 """The world of `zoetrope drive`; its other sizes are YAML files whose names begin so."""
+FRONT = "driving_front"
+"""The world of real front-camera video, likewise."""
 ABOUT_DRIVING = "roads and traffic around a car with six cameras (zoetrope drive), from what is told of each scene"
 
 
@@ -28,15 +33,21 @@ def record_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where episodes go (default: data/WORLD)")
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="which splits (default: all)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="engines at once (default: one a core)")
+    parser.add_argument(
+        "--from", dest="source", type=Path, metavar="FOLDER", help=f"real recordings to import, for {FRONT}: videos, comma2k19"
+    )
 
 
 def record(args: argparse.Namespace) -> int:
+    from apps.drive.worlds import writing
+
     if args.processes < 1:
         raise ZoetropeError("--processes must be at least 1")
     config = _read_config(args.world)
     folder = args.out or DATA / config.name
-    for split, made in _record(config, folder, args.splits, args.processes).items():
-        print(f"{folder / split}: {made} new episodes")
+    with writing(folder):
+        for split, made in _record(config, folder, args.splits, args.processes, args.source).items():
+            print(f"{folder / split}: {made} new episodes")
     return 0
 
 
@@ -48,22 +59,28 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def train(args: argparse.Namespace) -> int:
+    from driving.worlds import DrivingConfig
     from games.train import train
     from games.worlds import GameConfig
 
     config = _read_config(args.world)
-    splits = ("train",) if isinstance(config, GameConfig) else ("train", "validation")
+    splits = ("train", "validation") if isinstance(config, DrivingConfig) else ("train",)
     data = _recordings(config, args.data, splits)
     run = args.run or RUNS / config.name
     out = args.out or run / "world"
     if isinstance(config, GameConfig):
         train(config, data, run, out)
         print(f"{out}: trained; zoetrope play {out}")
-    else:
+    elif isinstance(config, DrivingConfig):
         from driving import train as driving
 
         driving.train(config, data, run, out)
         print(f"{out}: trained; zoetrope drive play --world {out}")
+    else:
+        from driving.real import worlds as front
+
+        front.train(config, data, run, out)
+        print(f"{out}: trained; in Python: core.streaming.world.World.load('{out}')")
     return 0
 
 
@@ -124,9 +141,9 @@ def _evaluate_driving(args: argparse.Namespace) -> int:
 
     _refuse_others(args.protocols, PARTS)
     world = worlds.load_world(args.world)
-    config = worlds.load()
+    config = worlds.load(world.config.name)
     data = _recordings(config, args.data, ("train", "test"))
-    out = args.out or RUNS / DRIVING / "evaluation"
+    out = args.out or RUNS / config.name / "evaluation"
     parts = tuple(args.protocols or PARTS)
     evaluate(config, world, data, out, args.episodes, parts, args.json, args.html, args.gif)
     return 0
@@ -207,38 +224,55 @@ def _is_driving(world: str) -> bool:
     return (Path(world) / CONFIG).exists() and load_yaml(WorldConfig, Path(world) / CONFIG).sketch
 
 
-def _read_config(world: str) -> GameConfig | DrivingConfig:
-    """The typed YAML of a world by its name or path: that of driving, or of a game."""
-    if world == DRIVING or Path(world).stem.startswith(DRIVING):
+def _read_config(world: str) -> Config:
+    """The typed YAML of a world by its name or path: that of driving, of real video, or of a game."""
+    if Path(world).stem.startswith(FRONT):
+        from driving.real import worlds as front
+
+        return front.load(world)
+    if Path(world).stem.startswith(DRIVING):
         from driving import worlds
 
-        return worlds.load() if world == DRIVING else worlds.load(Path(world))
+        return worlds.load(world)
     from games import registry
 
     return registry.read_config(world)
 
 
-def _recordings(config: GameConfig | DrivingConfig, given: Path | None, splits: Sequence[str]) -> Path:
-    """The folder of recordings: the default one, filled in where episodes are missing, or a given one as it is."""
-    if given is None:
-        folder = DATA / config.name
+def _recordings(config: Config, given: Path | None, splits: Sequence[str]) -> Path:
+    """The folder of recordings: the default one, filled in where an engine can, or a given one as it is."""
+    real = config.name.startswith(FRONT)
+    folder = given or DATA / config.name
+    if given is None and not real:
         _record(config, folder, splits, os.cpu_count() or 1)
         return folder
-    needed = given / splits[-1]
+    needed = folder / splits[-1]
     if not any(needed.glob("*.safetensors")):
-        raise ZoetropeError(f"{needed}: no recordings here; make them with: zoetrope record {config.name} --out {given}")
-    return given
+        more = " --from FOLDER" if real else ""
+        raise ZoetropeError(f"{needed}: no recordings here; make them with: zoetrope record {config.name}{more} --out {folder}")
+    return folder
 
 
-def _record(config: GameConfig | DrivingConfig, folder: Path, splits: Sequence[str], processes: int) -> dict[str, int]:
-    """Record what is missing; split -> how many episodes were made."""
+def _record(config: Config, folder: Path, splits: Sequence[str], processes: int, source: Path | None = None) -> dict[str, int]:
+    """Record what is missing, or import it from `source`; split -> how many episodes were made."""
+    from driving.real.worlds import FrontConfig
     from driving.record import record as record_scenes
+    from driving.worlds import DrivingConfig
     from games import registry
     from games.record import record
-    from games.worlds import GameConfig
 
-    if not isinstance(config, GameConfig):
+    if isinstance(config, FrontConfig):
+        from driving.real.record import read
+        from driving.real.record import record as import_clips
+
+        if source is None:
+            raise ZoetropeError(f"'{config.name}' has no engine: name a folder of real recordings with --from")
+        found = read(config.record, source)
+        return {split: import_clips(config.record, found, split, folder / split, processes) for split in splits}
+    if source is not None:
+        raise ZoetropeError(f"--from: '{config.name}' is recorded from its engine; real video is for {FRONT}")
+    if isinstance(config, DrivingConfig):
         return {split: record_scenes(config.record, split, folder / split, processes) for split in splits}
     game = registry.GAMES[config.name]
-    source = partial(game.make_source, config)
-    return {split: record(source, game.make_policy, config.record, split, folder / split, processes) for split in splits}
+    make = partial(game.make_source, config)
+    return {split: record(make, game.make_policy, config.record, split, folder / split, processes) for split in splits}

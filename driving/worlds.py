@@ -28,12 +28,18 @@ class DrivingConfig:
     """Of the gate's detector; `batch` counts rigs of pictures."""
 
 
-CONFIG = Path(__file__).parent.parent / "configs" / f"{NAME}.yaml"
+CONFIGS = Path(__file__).parent.parent / "configs"
 
 
-def load(path: Path = CONFIG) -> DrivingConfig:
-    """Read a driving world's YAML."""
-    return load_yaml(DrivingConfig, path)
+def config_file(name_or_file: str | Path) -> Path:
+    """The YAML of a driving world that comes with the program, by its name, or the file itself."""
+    shipped = CONFIGS / f"{name_or_file}.yaml"
+    return shipped if shipped.parent == CONFIGS and shipped.exists() else Path(name_or_file)
+
+
+def load(name_or_file: str | Path = NAME) -> DrivingConfig:
+    """Read a driving world's YAML: of one that comes with the program by its name, or a file."""
+    return load_yaml(DrivingConfig, config_file(name_or_file))
 
 
 def load_world(name_or_folder: str = NAME) -> World:
