@@ -140,11 +140,12 @@ class Slide:
                 break
         hand = rng.uniform((-0.15, -0.15), (0.15, rail - 0.14))
         y = rail - 0.052
+        left, right = (side * (self.reach + 0.02) - handle for side in (-1, 1))
         bodies = f"""
           <body name="goal" pos="{goal:.5f} {y:.5f} 0.0005">
             <geom type="box" size="0.008 0.04 0.0005" rgba="{colours["target"]}" {GHOST}/></body>
           <body name="door" pos="{handle:.5f} {rail:.5f} 0.05">
-            <joint name="door" type="slide" axis="1 0 0" range="{-self.reach - 0.02 - handle:.5f} {self.reach + 0.02 - handle:.5f}"
+            <joint name="door" type="slide" axis="1 0 0" range="{left:.5f} {right:.5f}"
               damping="2" frictionloss="1.2"/>
             <geom type="box" size="0.075 0.008 0.045" mass="0.3" rgba="{colours["door"]}" group="1"/>
             <body name="handle" pos="0 -0.052 -0.01">

@@ -33,8 +33,8 @@ def back_to_front(after: np.ndarray, overlap: np.ndarray, depth: np.ndarray) -> 
 
     `after` bool (G, G) as from `in_front`, `overlap` bool (G, G) whether two touch in the picture, `depth` (G,).
     """
-    needs = (after & overlap).T
-    behind = [sum(1 << int(a) for a in np.flatnonzero(row)) for row in needs]
+    needs = np.packbits((after & overlap).T, axis=1, bitorder="little")
+    behind = [int.from_bytes(row.tobytes(), "little") for row in needs]  # a set of solids as the bits of a number
     left = [int(g) for g in np.argsort(-depth, kind="stable")]
     waiting = (1 << len(depth)) - 1
     order = []

@@ -1,8 +1,8 @@
 """Pictures of a MuJoCo scene without OpenGL: geoms projected and painted back to front, with flat shading and shadows.
 
 Geoms of group 0 are the ground (planes, a table, flat marks on it): they must not move during an episode and never hide
-anything. All others are solids; what hides what is told by planes between them (see `order`), which is exact for convex
-solids that do not overlap. The same state gives the same bytes.
+anything; shadows fall on what of them is level and at z = 0. All others are solids; what hides what is told by planes between
+them (see `order`), which is exact for convex solids that do not overlap. The same state gives the same bytes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,21 @@ from robotics.scene.variation import TABLE, TABLE_Y
 
 KINDS = {0: "plane", 2: "sphere", 3: "capsule", 5: "cylinder", 6: "box", 4: "ellipsoid", 7: "mesh", 1: "hfield"}
 """MuJoCo's numbers of geom types, as MJCF names them."""
-OVERSAMPLING = 4
-"""Pixels painted along each axis for one that is shown."""
+HALVINGS = 2
+"""Pictures are painted larger, and halved this many times: OpenCV halves far faster than it shrinks by another factor."""
+OVERSAMPLING = 2**HALVINGS
+SKY = (150.0, 158.0, 170.0)
+"""RGB of what lies beyond all ground."""
 NEAR = 0.02
 """Metres before a camera at which it begins to see."""
 AMBIENT = 0.45
 """Share of its colour that a face turned away from the light keeps."""
 SHADE = 0.72
 """Brightness of ground in shadow."""
+_LEVEL = 0.005
+"""Metres from z = 0 at which ground still takes shadows: marks have a thickness."""
+_ENDLESS = 30.0
+"""Half size that stands for that of an endless plane, metres."""
 _SHIFT = 4
 """Binary places of the coordinates given to OpenCV."""
 _FAR = 1 << 20
@@ -113,7 +120,9 @@ class Painter:
                 for face in range(self._face_starts[solid], self._face_starts[solid + 1]):
                     if shown[face]:
                         cv2.fillConvexPoly(canvas, polygons[face], colours[face], cv2.LINE_8, _SHIFT)
-            views.append(cv2.resize(canvas, self._size[::-1], interpolation=cv2.INTER_AREA))
+            for _ in range(HALVINGS):
+                canvas = cv2.resize(canvas, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            views.append(canvas)
         return np.stack(views)
 
     def _shaded(self, normals: np.ndarray, colours: np.ndarray) -> list[list[float]]:
@@ -126,10 +135,12 @@ class Painter:
         return (low[:, None] <= high[None]).all(-1) & (low[None] <= high[:, None]).all(-1)
 
     def _with_shadows(self, view: _View, dropped: np.ndarray) -> np.ndarray:
-        corners, _ = view.project(dropped)
+        corners, depths = view.project(dropped)
+        ahead = np.minimum.reduceat(depths, self._vertex_starts) > NEAR
         mask = np.zeros(view.lit.shape[:2], np.uint8)
-        for part in np.split(corners, self._vertex_starts[1:]):
-            cv2.fillConvexPoly(mask, cv2.convexHull(part), 1, cv2.LINE_8, _SHIFT)
+        for start, end, seen in zip(self._vertex_starts, (*self._vertex_starts[1:], len(corners)), ahead):
+            if seen:
+                cv2.fillConvexPoly(mask, cv2.convexHull(corners[start:end]), 1, cv2.LINE_8, _SHIFT)
         canvas = view.lit.copy()
         cv2.copyTo(view.dark, mask, canvas)
         return canvas
@@ -138,16 +149,18 @@ class Painter:
         height, width = (OVERSAMPLING * n for n in self._size)
         pose, blank = camera.pose(), np.zeros((height, width, 3), np.uint8)
         view = _View(pose[:3, 3], pose[:3, :3], camera.intrinsics(height, width), blank, blank)
-        lit = blank.copy()
+        lit, level = np.full_like(blank, SKY), np.zeros((height, width), np.uint8)
         for geom in np.flatnonzero(self._model.geom_group == 0):
-            self._paint_ground(lit, view, int(geom), data)
-        return _View(view.centre, view.turn, view.intrinsics, lit, (lit * SHADE).round().astype(np.uint8))
+            self._paint_ground(lit, level, view, int(geom), data)
+        dark = np.where(level[..., None] > 0, lit * SHADE, lit).round().astype(np.uint8)
+        return _View(view.centre, view.turn, view.intrinsics, lit, dark)
 
-    def _paint_ground(self, canvas: np.ndarray, view: _View, geom: int, data: Any) -> None:
+    def _paint_ground(self, canvas: np.ndarray, level: np.ndarray, view: _View, geom: int, data: Any) -> None:
+        """Paint one geom of the ground onto `canvas`, and into `level` whether it takes shadows."""
         kind, size = KINDS[int(self._model.geom_type[geom])], self._model.geom_size[geom]
         turn, middle = data.geom_xmat[geom].reshape(3, 3), data.geom_xpos[geom]
         if kind == "plane":
-            size, kind = np.array([size[0], size[1], 1e-3]), "box"
+            size, kind = np.array([size[0] or _ENDLESS, size[1] or _ENDLESS, 1e-3]), "box"
         solid = of_geom(kind, size)
         normals = solid.normals @ turn.T
         colours = self._shaded(normals, np.tile(self._colours[geom], (len(normals), 1)))
@@ -156,10 +169,12 @@ class Painter:
             corners = solid.vertices[list(face)] @ turn.T + middle
             if normal @ (view.centre - corners[0]) <= 0:
                 continue
+            takes_shadows = int(np.abs(corners[:, 2]).max() < _LEVEL)
             corners = _clipped(corners, view)
             if len(corners) < 3:
                 continue
             polygon = view.project(corners)[0]
+            cv2.fillConvexPoly(level, polygon, takes_shadows, cv2.LINE_8, _SHIFT)
             if textured and normal[2] > 0.5:
                 mask = np.zeros(canvas.shape[:2], np.uint8)
                 cv2.fillConvexPoly(mask, polygon, 1, cv2.LINE_8, _SHIFT)

@@ -33,7 +33,7 @@ def box(x: float, y: float, z: float) -> Solid:
 
 
 def turned(profile: list[tuple[float, float]]) -> Solid:
-    """What a lathe makes of (radius, z) pairs from bottom to top: SIDES faces a step, and flat ends where the radius is not 0."""
+    """What a lathe makes of (radius, z) pairs from bottom to top: SIDES faces a step, flat ends where a radius is not 0."""
     angles = 2 * np.pi * np.arange(SIDES) / SIDES
     vertices: list[tuple[float, float, float]] = []
     rings: list[list[int]] = []
@@ -51,7 +51,7 @@ def turned(profile: list[tuple[float, float]]) -> Solid:
 
 
 def of_geom(kind: str, size: np.ndarray) -> Solid:
-    """The solid of a MuJoCo geom; `kind` as in MJCF. Raises ZoetropeError for a mesh or another kind the painter cannot show."""
+    """The solid of a MuJoCo geom; `kind` as in MJCF. Raises ZoetropeError for a kind the painter cannot show."""
     radius, half = float(size[0]), float(size[1])
     if kind == "box":
         return box(*map(float, size))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from core.errors import ZoetropeError
 from robotics.scene import arm
 from robotics.scene.cameras import FRONT, SIDE, Camera
-from robotics.scene.challenges import CHALLENGES, Challenge, Start
+from robotics.scene.challenges import Challenge, Start
 from robotics.scene.painter import Painter
 from robotics.scene.variation import TABLE, TABLE_Y, Look, Variation, draw_look
 from robotics.task import HOLD, RATE, Observation, Outcome, clipped
@@ -38,29 +37,27 @@ class Snapshot:
 
 
 class Tabletop:
-    """The arm and one challenge. Raises ZoetropeError when MuJoCo is not installed or the task is not known."""
+    """The arm and one challenge. Raises ZoetropeError when MuJoCo is not installed."""
 
     proprioception_names = arm.PROPRIOCEPTION
 
     def __init__(
         self,
-        name: str,
+        challenge: Challenge,
         size: tuple[int, int] = (64, 64),
         variation: Variation | None = None,
         cameras: tuple[Camera, ...] = CAMERAS,
         pictures: bool = True,
     ):
         """`size` is height and width; without `pictures` frames stay black and only physics costs time."""
-        if name not in CHALLENGES:
-            raise ZoetropeError(f"unknown task '{name}'; known tasks: {', '.join(CHALLENGES)}")
         self._mujoco = _mujoco()
-        self._challenge: Challenge = CHALLENGES[name]()
+        self._challenge = challenge
         self._variation, self._placed = variation or Variation(), cameras
         self._pictures = pictures
-        self.name, self.instruction = name, self._challenge.instruction
-        self.action_size = len(self._challenge.axes)
-        self.object_names = self._challenge.object_names
-        self.horizon = self._challenge.horizon
+        self.name, self.instruction = challenge.name, challenge.instruction
+        self.action_size = len(challenge.axes)
+        self.object_names = challenge.object_names
+        self.horizon = challenge.horizon
         self.size = size
         self.cameras = tuple(camera.name for camera in cameras)
         self._seed: int | None = None
@@ -159,7 +156,7 @@ def _scene(look: Look, things: str) -> str:
   <compiler angle="degree" autolimits="true"/>
   <option timestep="{TIMESTEP}" integrator="implicitfast" cone="elliptic" impratio="10"/>
   <worldbody>
-    <geom name="floor" type="plane" size="30 30 1" pos="0 0 -0.5" rgba="{look.colours["floor"]}" {ghost}/>
+    <geom name="floor" type="plane" size="0 0 1" pos="0 0 -0.5" rgba="{look.colours["floor"]}" {ghost}/>
     <geom name="table" type="box" size="{TABLE[0]} {TABLE[1]} 0.02" pos="0 {TABLE_Y} -0.02" rgba="{look.colours["table"]}"
       friction="0.6 0.005 0.0001"/>
     {bodies}
@@ -168,8 +165,3 @@ def _scene(look: Look, things: str) -> str:
   </worldbody>
   <actuator>{actuators}</actuator>
 </mujoco>"""
-
-
-def maker(name: str, size: tuple[int, int] = (64, 64), variation: Variation | None = None) -> partial[Tabletop]:
-    """A picklable call that makes the task, for other processes."""
-    return partial(Tabletop, name, size, variation)
