@@ -6,7 +6,7 @@ Shape letters: V cameras, H height, W width, A action size, P proprioception, O 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -42,9 +42,8 @@ class Observation:
         return self.objects
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What one step led to. A tuple in all but name: `observation, reward, success, ended = task.step(action)`."""
+class Outcome(NamedTuple):
+    """What one step led to."""
 
     observation: Observation
     reward: float
@@ -53,9 +52,6 @@ class Outcome:
     """Whether the goal has now held for HOLD frames in a row."""
     ended: bool
     """Whether the episode is over: won, or out of time."""
-
-    def __iter__(self):  # noqa: ANN204 - unpacks like a tuple
-        return iter((self.observation, self.reward, self.success, self.ended))
 
 
 class Task(Protocol):

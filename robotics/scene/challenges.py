@@ -18,8 +18,8 @@ _FREE = {"x": 0, "y": 1, "z": 2, "jaw": 3}
 class Start:
     """How an episode begins."""
 
-    hand: tuple[float, float, float, float]
-    """Position of the hand and gap of the jaws, metres."""
+    hand: tuple[float, ...]
+    """x, y, z and gap of the jaws, metres."""
     bodies: str
     """MJCF of the things."""
 
@@ -49,8 +49,8 @@ def _axes(*names: str) -> tuple[int, ...]:
     return tuple(_FREE[name] for name in names)
 
 
-def _block(x: float, y: float, yaw: float, colours: dict[str, str], half: float = BLOCK) -> str:
-    return f"""<body name="block" pos="{x:.5f} {y:.5f} {half}" euler="0 0 {np.degrees(yaw):.4f}"><freejoint/>
+def _block(place: np.ndarray, yaw: float, colours: dict[str, str], half: float = BLOCK) -> str:
+    return f"""<body name="block" pos="{place[0]:.5f} {place[1]:.5f} {half}" euler="0 0 {np.degrees(yaw):.4f}"><freejoint/>
       <geom type="box" size="{half} {half} {half}" mass="0.12" rgba="{colours["block"]}" group="1"
         friction="0.7 0.01 0.001" condim="4"/></body>"""
 
@@ -65,11 +65,11 @@ def _block_pose(data: Any) -> list[float]:
 _BLOCK_NAMES = ("block_x", "block_y", "block_z", "block_cos4", "block_sin4")
 
 
-class Reach:
+class Reach(Challenge):
     """Bring the hand to a ball in the air."""
 
     name = "reach"
-    instruction = "reach the green ball"
+    instruction = "reach the ball"
     axes = _axes("x", "y", "z")
     horizon = 100
     object_names = ("target_x", "target_y", "target_z")
@@ -92,11 +92,11 @@ class Reach:
         return bool(np.linalg.norm(hand[:3] - objects) < self.near)
 
 
-class Push:
+class Push(Challenge):
     """Push a block onto a disc; the hand stays low."""
 
     name = "push"
-    instruction = "push the red block onto the green disc"
+    instruction = "push the block onto the disc"
     axes = _axes("x", "y")
     horizon = 150
     object_names = (*_BLOCK_NAMES, "target_x", "target_y")
@@ -108,7 +108,7 @@ class Push:
             hand, block, target = rng.uniform((-0.13, -0.11), (0.13, 0.07), (3, 2))
             if np.linalg.norm(block - target) > 0.10 and np.linalg.norm(hand - block) > 0.07:
                 break
-        bodies = _block(*block, rng.uniform(-np.pi / 4, np.pi / 4), colours)
+        bodies = _block(block, rng.uniform(-np.pi / 4, np.pi / 4), colours)
         bodies += f"""<body name="target" pos="{target[0]:.5f} {target[1]:.5f} 0.0005">
           <geom type="cylinder" size="{self.radius} 0.0005" rgba="{colours["target"]}" {GHOST}/></body>"""
         return Start(hand=(float(hand[0]), float(hand[1]), 0.012, 0.0), bodies=bodies)
@@ -120,11 +120,11 @@ class Push:
         return bool(np.linalg.norm(objects[:2] - objects[5:7]) < self.near)
 
 
-class Slide:
+class Slide(Challenge):
     """Slide a door along its rail until its handle stands over a line; the hand stays low."""
 
     name = "slide"
-    instruction = "slide the blue door until its yellow handle stands at the green line"
+    instruction = "slide the door until its handle stands at the line"
     axes = _axes("x", "y")
     horizon = 150
     object_names = ("handle_x", "handle_y", "goal_x")
@@ -162,11 +162,11 @@ class Slide:
         return bool(abs(objects[0] - objects[2]) < self.near)
 
 
-class Pick:
+class Pick(Challenge):
     """Take a block between the jaws and lift it."""
 
     name = "pick"
-    instruction = "pick up the red block"
+    instruction = "pick up the block"
     axes = _axes("x", "y", "z", "jaw")
     horizon = 150
     object_names = _BLOCK_NAMES
@@ -179,7 +179,7 @@ class Pick:
             hand, block = rng.uniform((-0.15, -0.13), (0.15, 0.10), (2, 2))
             if np.linalg.norm(hand - block) > 0.08:
                 break
-        bodies = _block(*block, rng.uniform(-0.25, 0.25), colours, self.half)
+        bodies = _block(block, rng.uniform(-0.25, 0.25), colours, self.half)
         return Start(hand=(float(hand[0]), float(hand[1]), float(rng.uniform(0.07, 0.11)), 0.03), bodies=bodies)
 
     def objects(self, data: Any) -> np.ndarray:

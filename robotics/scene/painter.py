@@ -132,7 +132,8 @@ class Painter:
     def _overlap(self, corners: np.ndarray) -> np.ndarray:
         """Whether the bounding boxes of two solids touch in the picture: bool (G, G)."""
         low, high = (f.reduceat(corners, self._vertex_starts, axis=0) for f in (np.minimum, np.maximum))
-        return (low[:, None] <= high[None]).all(-1) & (low[None] <= high[:, None]).all(-1)
+        reaches = np.all(low[:, None] <= high[None], axis=-1)
+        return reaches & reaches.T
 
     def _with_shadows(self, view: _View, dropped: np.ndarray) -> np.ndarray:
         corners, depths = view.project(dropped)
@@ -191,7 +192,10 @@ class Painter:
         height, width = view.lit.shape[:2]
         shaded = self._texture * (AMBIENT + (1 - AMBIENT) * -self._light[2])
         laid = cv2.warpPerspective(
-            shaded.round().astype(np.uint8), view.intrinsics @ to_camera @ metres, (width, height), flags=cv2.INTER_LINEAR
+            shaded.round().astype(np.uint8),
+            view.intrinsics @ to_camera @ metres,
+            (width, height),
+            borderMode=cv2.BORDER_REPLICATE,
         )
         return np.asarray(laid)
 

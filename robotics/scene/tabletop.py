@@ -39,7 +39,7 @@ class Snapshot:
 class Tabletop:
     """The arm and one challenge. Raises ZoetropeError when MuJoCo is not installed."""
 
-    proprioception_names = arm.PROPRIOCEPTION
+    proprioception_names: tuple[str, ...] = arm.PROPRIOCEPTION
 
     def __init__(
         self,

@@ -136,9 +136,13 @@ class Selects:
 @pytest.fixture
 def user_module(monkeypatch):
     module = types.ModuleType("someones_policies")
-    module.predicts, module.selects = lambda task: Predicts(), lambda task: Selects()
-    module.plain = lambda task: lambda o: np.full(task.action_size, 0.125)
-    module.broken, module.nothing = lambda task: 1 / 0, lambda task: None
+    module.__dict__.update(
+        predicts=lambda task: Predicts(),
+        selects=lambda task: Selects(),
+        plain=lambda task: lambda o: np.full(task.action_size, 0.125),
+        broken=lambda task: 1 / 0,
+        nothing=lambda task: None,
+    )
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module.__name__
 

@@ -1,5 +1,5 @@
 """Recording: what an episode of a task holds, splits apart, resuming, and the configuration that comes along."""
-# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false
+# pyright: reportOptionalSubscript=false, reportOptionalMemberAccess=false, reportArgumentType=false
 
 from dataclasses import replace
 
