@@ -40,7 +40,8 @@ SCENES = {"train": 2, "validation": 1}
 LENGTH = HORIZON + 7
 
 
-RECORD = RecordConfig(**{split: SplitConfig(scenes=1, frames=LENGTH) for split in ("train", "validation", "test")})
+SPLIT = SplitConfig(scenes=1, frames=LENGTH)
+RECORD = RecordConfig(train=SPLIT, validation=SPLIT, test=SPLIT)
 
 
 def errand(speed: float = 8.0, route: np.ndarray = BEND, **kind) -> Errand:

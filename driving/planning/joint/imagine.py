@@ -104,4 +104,4 @@ def along(trajectory: np.ndarray, ego: State) -> list[State]:
     """The states, in the scene's coordinates, of an ego that takes a trajectory (N, 3)."""
     poses = to_world(trajectory, ego)
     gone = np.linalg.norm(np.diff(poses[:, :2], axis=0, prepend=[[ego.x, ego.y]]), axis=1)
-    return [State(*map(float, pose), float(metres * RATE)) for pose, metres in zip(poses, gone)]
+    return [State(x, y, yaw, metres * RATE) for (x, y, yaw), metres in zip(poses.tolist(), gone.tolist())]
