@@ -26,6 +26,8 @@ from driving.source.record import actions
 
 SLOWEST = 0.95 * RATE
 """Frames a second below which a video is too slow to be resampled."""
+INSTANT = 1e-6
+"""Seconds that make no difference: of two frames as near as each other the earlier one is taken."""
 FACTS_SIZE = 1
 """What is told of every frame: 1 where the ego's motion is not known (the action is then 0), else 0."""
 
@@ -71,9 +73,9 @@ def resampled(times: np.ndarray, rate: float = RATE) -> np.ndarray:
 
     Where the camera paused, no frame stands for two: the motion over the pause is then in one action, as in the pictures.
     """
-    wanted = times[0] + np.arange(int((times[-1] - times[0]) * rate + 1e-6) + 1) / rate
+    wanted = times[0] + np.arange(int((times[-1] - times[0]) * rate + INSTANT) + 1) / rate
     after = np.clip(np.searchsorted(times, wanted), 1, len(times) - 1)
-    return np.unique(after - (wanted - times[after - 1] < times[after] - wanted))
+    return np.unique(after - (wanted - times[after - 1] < times[after] - wanted + INSTANT))
 
 
 def clips(config: FrontRecordConfig, split: str, recordings: list[Recording]) -> list[Clip]:

@@ -68,11 +68,10 @@ class Frames:
             leap = number > self._last + AHEAD and self.video.stamps is not None
             if number <= self._last or self._last < 0 or leap:
                 self._frames = self._decode(number)
-            for self._last, frame in self._frames:
-                if self._last >= number:
-                    break
-            if self._last != number:
+            found = next((pair for pair in self._frames if pair[0] >= number), None)
+            if found is None or found[0] != number:
                 raise ZoetropeError(f"{self.video.path}: damaged video: frame {number} of {len(self.video.times)} is missing")
+            self._last, frame = found
             yield frame.to_ndarray(format="rgb24")
 
     def _decode(self, number: int) -> Iterator[tuple[int, av.VideoFrame]]:
