@@ -122,7 +122,10 @@ class DatasetWriter:
         if steps == 0 or episode.frames.shape != frames:
             raise ZoetropeError(f"episode '{name}': frames: expected {frames}, found {episode.frames.shape}")
         columns: dict[str, Any] = {layout.CAMERA + c: episode.frames[:, v] for v, c in enumerate(wanted.cameras)}
-        vectors = {layout.STATE: (demonstration.state, wanted.state), layout.ACTION: (episode.action, wanted.action)}
+        vectors: dict[str, tuple[np.ndarray | None, tuple[str, ...]]] = {
+            layout.STATE: (demonstration.state, wanted.state),
+            layout.ACTION: (episode.action, wanted.action),
+        }
         if wanted.environment_state or demonstration.environment_state is not None:
             vectors[layout.ENVIRONMENT_STATE] = (demonstration.environment_state, wanted.environment_state)
         if wanted.rewards:
