@@ -44,6 +44,8 @@ class SplitConfig:
     times: tuple[str, ...] = ()
     other_rigs: float = 0.0
     """Share of scenes seen by a rig whose focal lengths, yaws and places differ."""
+    bare: float = 0.0
+    """Share of scenes whose buildings and plants the network is not told of, as where a map does not know them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +114,23 @@ def told(road: Road, rig: Rig, ambience: Ambience) -> Callable[[Moment], dict[st
     return lambda moment: sketcher.draw(moment) | {FACTS: facts(ambience, moment.ego)}
 
 
-def to_episode(scene: Scene, images: Iterable[Images], moments: Sequence[Moment] = ()) -> Episode:
-    """A scene and its pictures as an episode; `moments` stand for the scene's own where it has no tracks yet."""
+def bared(road: Road) -> Road:
+    """The same as a map knows it that has neither buildings nor plants."""
+    return replace(road, buildings=(), plants=())
+
+
+def is_bare(config: RecordConfig, split: str, scene: Scene) -> bool:
+    """Whether the network is not told what stands beside the road of this scene."""
+    return bool(np.random.default_rng((scene.seed, 1)).random() < config.split(split).bare)
+
+
+def to_episode(scene: Scene, images: Iterable[Images], moments: Sequence[Moment] = (), bare: bool = False) -> Episode:
+    """A scene and its pictures as an episode; `moments` stand for the scene's own where it has no tracks yet.
+
+    If `bare`, it is not told what stands beside the road.
+    """
     shown = list(images)
-    tell = told(scene.road, scene.rig, scene.ambience)
+    tell = told(bared(scene.road) if bare else scene.road, scene.rig, scene.ambience)
     known = [tell(moment) for moment in (moments or [scene.moment(t) for t in range(len(shown))])]
     depth = np.stack([i.depth for i in shown])
     return Episode(
@@ -150,6 +165,6 @@ def _recorder(config: RecordConfig, split: str) -> Recorder:
 
     def make(index: int) -> Episode:
         scene = scene_of(config, split, index)
-        return to_episode(scene, render(scene, source))
+        return to_episode(scene, render(scene, source), bare=is_bare(config, split, scene))
 
     return make

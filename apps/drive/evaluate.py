@@ -34,10 +34,12 @@ TARGETS: tuple[tuple[str, str, str, float, int], ...] = (
     ("ego motion read back, correlation with the commanded", "ego_motion_correlation", "", 0.95, _AT_LEAST),
     ("unseen rig: box score over the trained rig's", "unseen_rig_ratio", "", 0.8, _AT_LEAST),
     ("rank correlation of planners, generated and source world", "loop_rank_correlation", "", 0.8, _AT_LEAST),
+    ("collisions of choices by imagination over those by going straight on", "planning_collision_ratio", "", 0.5, _AT_MOST),
 )
 GAINS = (
     ("PSNR over repeating the last frame", "psnr_gain_over_repeat_db", 4.0),
     ("PSNR over no conditions", "psnr_gain_over_untold_db", 3.0),
+    ("PSNR over being told of no buildings and plants", "psnr_gain_over_bare_db", None),
 )
 PLAIN = (
     ("told boxes found in generated views", "box_recall", ""),
@@ -48,6 +50,9 @@ PLAIN = (
     ("yaw rate read back, correlation", "ego_yaw_rate_correlation", ""),
     ("... on source", "ego_yaw_rate_correlation_source", ""),
     ("... with another scene's commands", "ego_yaw_rate_correlation_shuffled", ""),
+    ("collision rate of choices by imagination", "planning_collisions_imagined", ""),
+    ("... by the source world's own pictures", "planning_collisions_source", ""),
+    ("... by letting everybody go straight on", "planning_collisions_straight_on", ""),
     ("images a second", "images_per_second", "frames/s"),
 )
 

@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 from apps.drive.worlds import RUNS, Shown, at_least, first_imager, writing
 from core.files import write_text
-from driving.dream import Dream
 from driving.planning.candidates import HORIZON
-from driving.planning.loop import Course, foresee
+from driving.planning.imagined import begin, imagination
+from driving.planning.loop import Course
 from driving.planning.report import write_tree
 from driving.planning.staged import staged
-from driving.planning.tree import Imagine, Judged, Pictured, Situation, approach, judge, true_future
+from driving.planning.tree import Judged, Pictured, Situation, approach, judge
 from driving.planning.way import Way
 from driving.scene import Images
 from driving.source.imager import Imager
@@ -70,14 +70,10 @@ def _calm(course: Course) -> Situation:
 def _judge(situation: Situation, imager: Imager, samples: int) -> list[Judged]:
     """All candidates, the best first. The world is shown what happened so far, then imagines each future from there."""
     course, options = situation.course, situation.options()
-    imager.begin(course.road, course.rig, course.ambience, course.seed)
-    total = len(situation.moments) + HORIZON * len(options) * samples
+    total = len(situation.moments) - 1 + HORIZON * len(options) * samples
     with tqdm(total=total, desc="plan", unit="frame") as bar:
-        now = imager.show(situation.moments[0])
-        for moment in situation.moments[1:]:
-            bar.update()
-            now = imager.show(moment)
-        imagine = _imagine(situation, imager)
+        now = begin(situation, imager, bar.update)
+        imagine = imagination(situation, imager)
 
         def counted(states: np.ndarray, sample: int) -> Sequence[Images]:
             futures = imagine(states, sample)
@@ -87,18 +83,6 @@ def _judge(situation: Situation, imager: Imager, samples: int) -> list[Judged]:
         return judge(
             options, Pictured(imagine=counted, rig=course.rig, now=now, samples=samples), situation.way, situation.limit
         )
-
-
-def _imagine(situation: Situation, imager: Imager) -> Imagine:
-    """Each future on a branch of its own; traffic reacts to what the ego does in it."""
-    if not isinstance(imager, Dream):
-        return true_future(situation.simulation, imager)
-
-    def imagine(states: np.ndarray, sample: int) -> list[Images]:
-        branch = imager.fork(seed=situation.course.seed + sample)
-        return [branch.show(moment) for moment in foresee(situation.simulation, states)[1:]]
-
-    return imagine
 
 
 def _plain(judged: Judged) -> dict[str, Any]:

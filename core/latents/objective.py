@@ -31,6 +31,8 @@ class BlendLossConfig:
     disparity: float = 2.0
     adversarial: float = 0.05
     """Weight of what the critic says of the frame where memory shows nothing."""
+    moving: float = 0.0
+    """Extra weight of pixels that move, in a world that comes with sketches: they are few, and what people look at."""
 
 
 def edge_error(a: Tensor, b: Tensor, scales: int = 3) -> Tensor:

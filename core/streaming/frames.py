@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
+from core.memory.sketch import Sketch
 from core.memory.spatial import Keyframe, Views
 
 
@@ -55,6 +56,8 @@ class Newest:
     facts: Tensor | None = None
     rendering: Views | None = None
     """What memory showed: colour (B, V, 3, H, W), depth, valid and coarseness (B, V, H, W)."""
+    sketch: Sketch | None = None
+    """What was known, in the light of what was seen; of (B, V) views."""
 
 
 Conditions = dict[str, np.ndarray]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -19,14 +19,16 @@ from core.episodes.episode import FACTS
 from core.errors import ZoetropeError
 from core.files import atomic_path, write_text
 from core.latents.autoencoder import Tokenizer, TokenizerConfig
-from core.latents.blend import Blend
+from core.latents.blend import Blend, BlendConfig
 from core.memory.geometry import pixel_rays
-from core.memory.sketch import SKETCH, SKETCH_DEPTH
+from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
 from core.memory.spatial import SpatialConfig, Views
 
 WEIGHTS, CONFIG = "world.safetensors", "world.yaml"
 RENDERING_CHANNELS = 2
 """Channels that accompany the latent of a rendering: how much of the token is shown, and how coarsely."""
+SKETCH_CHANNELS = 2
+"""Channels that accompany the latent of a sketch: how much of the token moves, and whether anything is known."""
 RAY_CHANNELS = 6
 """Where a token looks and where its camera stands, in the axes of the rig's first camera."""
 
@@ -42,6 +44,8 @@ class WorldConfig:
     """None for a world whose camera pose is not known."""
     spatial: SpatialConfig | None = None
     """None for a world without spatial memory; needs `motion` and depth."""
+    blend: BlendConfig = field(default_factory=BlendConfig)
+    """How remembered pixels are put in, in a world with spatial memory."""
     steps: int = 1
     """Denoising steps a frame, unless asked otherwise."""
     rate: int = 25
@@ -84,7 +88,9 @@ class WorldConfig:
             channels=self.tokenizer.channels,
             rows=rows,
             columns=columns,
-            condition=(self.tokenizer.channels + RENDERING_CHANNELS if self.spatial else 0) + RAY_CHANNELS * self.rays,
+            condition=(self.tokenizer.channels + RENDERING_CHANNELS) * (self.spatial is not None)
+            + (self.tokenizer.channels + SKETCH_CHANNELS) * self.sketch
+            + RAY_CHANNELS * self.rays,
             motion=self.motion is not None,
             facts=self.facts,
         )
@@ -101,21 +107,31 @@ class WorldModel(nn.Module):
         self.backbone = Backbone(config.backbone, shape, config.action)
         latent_size = shape.tokens * shape.channels
         self.motion = MotionHead(config.motion, config.action, latent_size) if config.motion else None
-        self.blend = Blend() if config.spatial else None
+        self.blend = Blend(config.blend, config.tokenizer.near, config.sketch) if config.spatial else None
 
-    def encode_rendering(self, colour: Tensor, depth: Tensor, valid: Tensor, coarseness: Tensor) -> Tensor:
-        """What memory shows, as the backbone's condition.
+    def condition(self, rendering: Views, sketch: Sketch | None) -> Tensor:
+        """What memory shows and what is known of N views, as the backbone's condition (N, D, h, w).
 
-        colour (N, 3, H, W) in [-1, 1], the others (N, H, W) -> (N, C + 2, h, w); zero where memory shows nothing at all.
-        The encoder's linear half alone codes it: the backbone learns the rest, at a tenth of the cost.
+        The encoder's linear half alone codes the pictures: the backbone learns the rest, at a tenth of the cost.
         """
+        remembered = self._code_rendering(*rendering)
+        if not self.config.sketch:
+            return remembered
+        assert sketch is not None
+        drawn = torch.cat([sketch.colour, sketch.disparity(self.config.tokenizer.near)[:, None]], 1)
+        pad, patch = self.tokenizer.pad, self.config.tokenizer.patch
+        told = sketch.told[:, None]
+        moving = F.avg_pool2d(pad(sketch.moving[:, None]), patch)
+        known = torch.cat([self.tokenizer.encoder.linear(pad(drawn)) * told, moving, told.expand_as(moving)], 1)
+        return torch.cat([remembered, known], 1)
+
+    def _code_rendering(self, colour: Tensor, depth: Tensor, valid: Tensor, coarseness: Tensor) -> Tensor:
+        """colour (N, 3, H, W) in [-1, 1], the others (N, H, W) -> (N, C + 2, h, w); zero where memory shows nothing at all."""
         disparity = (self.config.tokenizer.near / depth.clamp(min=1e-3)).clamp(0, 1)[:, None]
         mask, pad = valid[:, None], self.tokenizer.pad
         latents = self.tokenizer.encoder.linear(pad(torch.cat([colour, disparity], 1)))
         patch = self.config.tokenizer.patch
         extra = F.avg_pool2d(pad(torch.cat([mask, coarseness[:, None].clamp(-2, 2)], 1)), patch)
-        if self.config.sketch:
-            return torch.cat([latents, extra], 1)
         any_shown = (mask.amax((1, 2, 3), keepdim=True) > 0).float()
         return torch.cat([latents, extra], 1) * any_shown
 
@@ -132,14 +148,12 @@ class WorldModel(nn.Module):
         stands = rigid[:, :3, 3, None, None].expand(-1, -1, rows, columns)
         return torch.cat([look, stands], 1)
 
-    def show(self, latents: Tensor, rendering: Views | None) -> Tensor:
-        """Decode latents (N, C, h, w) and blend in memory's rendering -> pixels (N, c, H, W)."""
+    def show(self, latents: Tensor, rendering: Views | None, sketch: Sketch | None = None) -> Tensor:
+        """Decode latents (N, C, h, w) and blend in memory's rendering and the sketch -> pixels (N, c, H, W)."""
         decoded = self.tokenizer.decode_pixels(latents)[:, 0]
         if self.blend is None or rendering is None:
             return decoded
-        colour, depth, valid, coarseness = rendering
-        disparity = (self.config.tokenizer.near / depth.clamp(min=1e-3)).clamp(0, 1)
-        return self.blend(decoded, colour, disparity[:, None], valid[:, None], coarseness[:, None])
+        return self.blend(decoded, rendering, sketch)
 
     def fingerprint(self) -> str:
         """Identifies weights and config; saved sessions and key logs carry it."""

@@ -21,7 +21,7 @@ from core.streaming.session import Session
 if TYPE_CHECKING:
     from core.streaming.world import World
 
-FORMAT = "zoetrope-session-4"
+FORMAT = "zoetrope-session-5"
 _NEWEST = ("latents", "action", "started", "motion", "condition", "facts")
 _KEYFRAME = ("picture", *KEPT)
 
@@ -32,7 +32,7 @@ def write_session(session: Session, path: Path) -> None:
     ring = session._imagination.ring
     tensors: dict[str, Tensor] = {f"ring.{n}": getattr(ring, n) for n in KeyValueRing.STATE}
     tensors |= {f"ring.times.{i}": t for i, t in enumerate(ring.times)}
-    tensors |= {"motion": session._motion, "action": session._action}
+    tensors |= {"motion": session._motion, "action": session._action, "tint": session._tint}
     if session._pose is not None:
         tensors["pose"] = session._pose
     if session._rays is not None:
@@ -128,7 +128,7 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
         latents, action, started, motion, condition, told = (tensors.get(f"newest.{n}") for n in _NEWEST)
         assert latents is not None and action is not None and started is not None and motion is not None
         session.newest = Newest(latents, action, started, motion, condition, told)
-    session._rays = tensors.get("rays")
+    session._rays, session._tint = tensors.get("rays"), tensors["tint"]
     config = world.config
     if config.spatial is not None:
         for b in range(len(session.seeds)):

@@ -28,7 +28,7 @@ from core.episodes.episode import FACTS, Episode
 from core.errors import ZoetropeError
 from core.memory.geometry import move, relative_motion
 from core.memory.obstacles import CLEAR, SCAN_SECTORS
-from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
+from core.memory.sketch import SKETCH, SKETCH_DEPTH, TINT_EVIDENCE, Sketch, fit_tint, tint_evidence
 from core.memory.spatial import Keyframe, Rendering, SpatialMemory, Views, Witnesses
 from core.streaming.frames import Conditions, Frame, Keyframes, MemoryView, Newest, done
 from core.streaming.imagination import Imagination
@@ -66,6 +66,8 @@ class Session:
         """One a session of the batch."""
         self._rays: Tensor | None = None
         """(B, V, 6, h, w) where tokens look, for a world that asks for it."""
+        self._tint = torch.zeros(batch, *TINT_EVIDENCE)
+        """What the frames that were seen say of the light in which sketches are drawn."""
         self._coming: tuple[Future[Keyframes], ...] = ()
         """Keyframes on their way into spatial memory; that of the newest frame is not seen by the step right after it."""
         self.newest: Newest | None = None
@@ -162,7 +164,7 @@ class Session:
         self._committed.result()
         twin._imagination = self._imagination.select(rows)
         twin._spatial = [self._spatial[i].copy() for i in members] if self._spatial else []
-        twin._rays = pick(self._rays)
+        twin._rays, twin._tint = pick(self._rays), self._tint[rows]
         twin._coming = tuple(done([made[i] for i in members]) for made in (f.result() for f in self._coming) if made)
         twin._pose, twin._motion, twin._action = pick(self._pose), self._motion[rows], self._action[rows]
         if (newest := self.newest) is not None:
@@ -175,6 +177,7 @@ class Session:
                 condition=pick(newest.condition),
                 facts=pick(newest.facts),
                 rendering=None if seen is None else (seen[0][rows], seen[1][rows], seen[2][rows], seen[3][rows]),
+                sketch=None if newest.sketch is None else newest.sketch.map(lambda x: x[rows]),
             )
         twin._recalled = self._recalled if members[0] == 0 else ()  # the map shows the first member alone
         twin.rendering, twin.timings, twin._snapshots, twin._log = None, {}, [], []
@@ -226,6 +229,11 @@ class Session:
             "bytes": self._imagination.ring.bytes + sum(m.bytes for m in self._spatial),
         }
 
+    @property
+    def tint(self) -> Tensor:
+        """(B, 4, 3): the light in which sketches are drawn, as far as it was seen (see `core.memory.sketch`)."""
+        return fit_tint(self._tint)
+
     def memory_view(self) -> MemoryView | None:
         """The map of the first session, as its first camera was shown it; None without spatial memory."""
         if not self._spatial or self._pose is None:
@@ -251,24 +259,27 @@ class Session:
             moved = torch.from_numpy(action)
             pose = self._next_pose(moved, None if given is None else torch.from_numpy(given).float())
             sketch, facts = self._sketch(known), self._facts(known)
-            rendering, witnesses, untold = self._render(pose, sketch)
-            condition = self._condition(rendering)
+            sketch = None if sketch is None else sketch.tinted(self.tint)
+            rendering, witnesses = self._render(pose)
+            shown = self._before(sketch, rendering)
+            condition = self._condition(shown, sketch)
         self._committed.result()
         with clock.during("imagine"):
             started = torch.full((len(self.seeds),), self.newest is not None)
-            fresh = Newest(self._noise(), moved, started, self._relative(pose), condition, facts, rendering)
+            fresh = Newest(self._noise(), moved, started, self._relative(pose), condition, facts, shown, sketch)
             weak = None
             if self.guidance != 1 and self.world.config.conditions:
                 blank = None if facts is None else torch.zeros_like(facts)
-                weak = replace(fresh, condition=self._condition(untold), facts=blank)
+                unknown = None if sketch is None else sketch.blank()
+                weak = replace(fresh, condition=self._condition(rendering, unknown), facts=blank)
             latents, reward, ended = self._imagination.imagine(
                 fresh, self.number, self.steps, self.packed_on, weak, self.guidance
             )
         number, imagined = self.number, replace(fresh, latents=latents)
         self._accept(imagined, pose, clock)
-        shown = background.submit(self._show, imagined, clock)
-        frame = background.submit(self._frame, shown, pose, reward, ended)
-        made = background.submit(self._make_keyframes, shown, rendering, sketch, pose, witnesses, number, clock)
+        picture = background.submit(self._show, imagined, clock)
+        frame = background.submit(self._frame, picture, pose, reward, ended)
+        made = background.submit(self._make_keyframes, picture, imagined, pose, witnesses, number, clock)
         self._coming = (*self._coming, made)
         return frame
 
@@ -293,9 +304,13 @@ class Session:
         seen = torch.from_numpy(np.ascontiguousarray(frames))
         known = None if depth is None else torch.from_numpy(np.asarray(depth, np.float32))
         latents = model.tokenizer.encode(seen[:, None], None if known is None else known[:, None])[:, 0]
-        sketch = self._sketch(given)
-        rendering, _, _ = self._render(where, sketch)
-        condition = self._condition(rendering)
+        plain = self._sketch(given)
+        if known is not None and plain is not None:
+            evidence = zip(_members(plain, batch), model.tokenizer.pack(seen)[0][:, :, :3], known)
+            self._tint = self._tint + torch.stack([tint_evidence(*of) for of in evidence])
+        sketch = None if plain is None else plain.tinted(self.tint)
+        rendering = self._before(sketch, self._render(where)[0])
+        condition = self._condition(rendering, sketch)
         motion = self._relative(where) if action is not None else torch.zeros(batch, MOTION_SIZE)
         if self._spatial:
             if known is None:
@@ -307,7 +322,8 @@ class Session:
                 known = known * (1 - sketch.moving)
             self._coming = (done(self._keyframes(pixels, known, where, rendering, None, self.number)),)
             self._remember(self._coming)
-        self._accept(Newest(latents, moved, started, motion, condition, self._facts(given), rendering), where, _Clock())
+        facts = self._facts(given)
+        self._accept(Newest(latents, moved, started, motion, condition, facts, rendering, sketch), where, _Clock())
 
     def _accept(self, frame: Newest, pose: Tensor | None, clock: _Clock) -> None:
         """Go on from a frame; what follows is asked for only once it is in the ring."""
@@ -321,7 +337,7 @@ class Session:
     def _show(self, frame: Newest, clock: _Clock) -> Shown:
         model = self.world.model
         with clock.during("decode"):
-            pixels = model.show(frame.latents.flatten(0, 1), _flat_views(frame.rendering))
+            pixels = model.show(frame.latents.flatten(0, 1), _flat_views(frame.rendering), _flat_sketch(frame.sketch))
             pixels = pixels.unflatten(0, (len(self.seeds), -1))
             frames, depth = model.tokenizer.unpack(pixels)
             self.rendering = None if frame.rendering is None else self._as_frame(frame.rendering[0])
@@ -334,19 +350,18 @@ class Session:
     @torch.inference_mode()
     def _make_keyframes(
         self,
-        shown: Future[Shown],
-        rendering: Views | None,
-        sketch: Sketch | None,
+        picture: Future[Shown],
+        frame: Newest,
         pose: Tensor | None,
         witnesses: Seers,
         number: int,
         clock: _Clock,
     ) -> Keyframes:
-        pixels, _, depth = shown.result()
+        pixels, _, depth = picture.result()
         with clock.during("memory"):
-            if sketch is not None and depth is not None:
-                depth = sketch.remembered_depth(depth)
-            made = self._keyframes(pixels, depth, pose, rendering, witnesses, number)
+            if frame.sketch is not None and depth is not None:
+                depth = frame.sketch.remembered_depth(depth)
+            made = self._keyframes(pixels, depth, pose, frame.rendering, witnesses, number)
         self.timings = clock.milliseconds
         return made
 
@@ -406,13 +421,10 @@ class Session:
             return torch.zeros(len(self.seeds), MOTION_SIZE)
         return relative_motion(self._pose[:, 0], pose[:, 0])
 
-    def _render(self, pose: Tensor | None, sketch: Sketch | None) -> tuple[Views | None, Seers, Views | None]:
-        """What memory shows of every camera's view, over the sketch: colour (B, V, 3, H, W), depth, valid, coarseness.
-
-        And who bears witness, and what memory alone shows.
-        """
+    def _render(self, pose: Tensor | None) -> tuple[Views | None, Seers]:
+        """What memory shows of every camera's view: colour (B, V, 3, H, W), depth, valid, coarseness; and who bears witness."""
         if not self._spatial or pose is None:
-            return None, [], None
+            return None, []
         if self.spatial_on:
             views = [[m.render(p, self.number, camera=v) for v, p in enumerate(poses)] for m, poses in zip(self._spatial, pose)]
         else:
@@ -420,10 +432,10 @@ class Session:
         self._recalled = views[0][0].recalled
         stack = lambda name: torch.stack([torch.stack([getattr(v, name) for v in vs]) for vs in views])  # noqa: E731
         shown = stack("colour"), stack("depth"), stack("valid"), stack("coarseness")
-        witnesses = [[v.witnesses for v in vs] for vs in views]
-        if sketch is None:
-            return shown, witnesses, shown
-        return sketch.under(shown), witnesses, sketch.blank().under(shown)
+        return shown, [[v.witnesses for v in vs] for vs in views]
+
+    def _before(self, sketch: Sketch | None, rendering: Views | None) -> Views | None:
+        return rendering if sketch is None or rendering is None else sketch.before(rendering)
 
     def _batched_conditions(self, conditions: Conditions | None) -> Conditions:
         """Every wanted condition with a leading axis B; nothing is known where none is given."""
@@ -457,12 +469,12 @@ class Session:
         assert looks is not None
         return looks
 
-    def _condition(self, rendering: Views | None) -> Tensor | None:
+    def _condition(self, rendering: Views | None, sketch: Sketch | None) -> Tensor | None:
         if rendering is None:
             return None
         flat = _flat_views(rendering)
         assert flat is not None
-        coded = self.world.model.encode_rendering(*flat).unflatten(0, (len(self.seeds), -1))
+        coded = self.world.model.condition(flat, _flat_sketch(sketch)).unflatten(0, (len(self.seeds), -1))
         return coded if self._rays is None else torch.cat([coded, self._rays], 2)
 
     @property
@@ -564,6 +576,15 @@ def _flat_views(views: Views | None) -> Views | None:
         return None
     colour, depth, valid, coarseness = (x.flatten(0, 1) for x in views)
     return colour, depth, valid, coarseness
+
+
+def _flat_sketch(sketch: Sketch | None) -> Sketch | None:
+    return None if sketch is None else sketch.map(lambda x: x.flatten(0, 1))
+
+
+def _members(sketch: Sketch, count: int) -> list[Sketch]:
+    """The sketch of each of a batch of `count` sessions."""
+    return [sketch.map(lambda x, i=i: x[i]) for i in range(count)]
 
 
 def _array(x: Tensor | None) -> np.ndarray | None:

@@ -8,16 +8,17 @@ frames stay the target. The camera follows the recorded pose, so that target and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from core.episodes.store import EpisodeStore
+from core.streaming.model import WorldModel
 from core.streaming.world import World
-from core.training.prepare import RENDERING, PreparedStore, pack_rendering
+from core.training.prepare import RENDERING, PreparedStore, fill, pack_rendering
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,27 +32,23 @@ class HistoryConfig:
     seed: int = 0
 
 
-@torch.no_grad()
 def roll_out(
-    world: World, store: EpisodeStore, prepared: PreparedStore, config: HistoryConfig, folder: Path, progress: bool = True
+    model: WorldModel, store: EpisodeStore, prepared: PreparedStore, config: HistoryConfig, folder: Path, progress: bool = True
 ) -> PreparedStore:
     """Make the rollouts that `folder` does not hold yet."""
-    out = PreparedStore(folder)
     rng = np.random.default_rng(config.seed)
     length = config.context + config.frames
     fitting = [i for i in prepared.indices() if prepared.length(i) > length]
     picked = rng.permutation(fitting)[: config.episodes]
-    missing = [int(i) for i in picked if not out.path(int(i)).exists()]
-    for index in tqdm(missing, desc="self-generated history", unit="rollout", disable=not progress or not missing):
-        start = int(np.random.default_rng((config.seed, index)).integers(store.length(index) - length))
-        out.write(index, _rollout(world, store, prepared, index, start, config))
-    return out
+    work = partial(_rollout, World(model), store, prepared, config)
+    return fill(folder, picked.tolist(), work, "self-generated history", progress)
 
 
 def _rollout(
-    world: World, store: EpisodeStore, prepared: PreparedStore, index: int, start: int, config: HistoryConfig
+    world: World, store: EpisodeStore, prepared: PreparedStore, config: HistoryConfig, index: int
 ) -> dict[str, Tensor]:
     length = config.context + config.frames
+    start = int(np.random.default_rng((config.seed, index)).integers(store.length(index) - length))
     episode = store.read(index, start, length)
     names = (
         "latents",
@@ -63,11 +60,13 @@ def _rollout(
         "motion",
         "condition",
         "facts",
+        "tint",
+        "told",
         *RENDERING,
     )
     real = prepared.read(index, names, start, length)
     session = world.open(episode.window(0, config.context), seed=index)
-    past, renderings, conditions = [], [], []
+    past, renderings, conditions, tint = [], [], [], session.tint[0]
     for t in range(config.context, length):
         told = {name: episode.conditions[name][t] for name in world.config.conditions}
         session.step(episode.action[t - 1], None if episode.pose is None else episode.pose[t], told)
@@ -85,4 +84,6 @@ def _rollout(
         for name in RENDERING:
             real[name][imagined] = packed[name]
         real["condition"][imagined] = torch.stack(conditions).half()
+    if "tint" in real:
+        real["tint"][imagined], real["told"][imagined] = tint, True
     return real

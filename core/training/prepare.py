@@ -26,7 +26,7 @@ from core.files import atomic_path
 from core.hardware import cores
 from core.memory.geometry import pixel_rays, relative_motion
 from core.memory.obstacles import Obstacles, obstacle_points, scan_obstacles
-from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
+from core.memory.sketch import SKETCH, SKETCH_DEPTH, TINT, TINT_EVIDENCE, Sketch, fit_tint, tint_evidence
 from core.memory.spatial import SpatialMemory, Views
 from core.streaming.model import WorldModel
 
@@ -52,6 +52,10 @@ class PrepareConfig:
     untold: float = 0.0
     """Share of frames of which nothing is told, in a world that is told something: it learns to do without (classifier-free
     guidance, arXiv 2207.12598, needs that too)."""
+    seen: int = 3
+    """The first so many frames of an episode say what light its sketches are drawn in, as a session's first frames do."""
+    unlit: float = 0.0
+    """Share of episodes whose sketches are drawn in no particular light, as in a session that begins from nothing."""
     seed: int = 0
 
 
@@ -96,12 +100,12 @@ def prepare(
     """Prepare windows to train the world model on: what `folder` does not hold yet of `config.episodes`."""
     indices = store.indices()
     picked = [indices[i] for i in np.unique(np.linspace(0, len(indices) - 1, min(config.episodes, len(indices))).astype(int))]
-    return _fill(folder, picked, partial(_prepare_one, model, store, config), "prepare", progress)
+    return fill(folder, picked, partial(_prepare_one, model, store, config), "prepare", progress)
 
 
 def prepare_walks(model: WorldModel, store: EpisodeStore, folder: Path, progress: bool = True) -> PreparedStore:
     """Prepare what the motion head learns from, of every episode: actions, motions, and what surrounds the camera."""
-    return _fill(folder, store.indices(), partial(_walk_one, model, store), "prepare walks", progress)
+    return fill(folder, store.indices(), partial(_walk_one, model, store), "prepare walks", progress)
 
 
 def _prepare_one(model: WorldModel, store: EpisodeStore, config: PrepareConfig, index: int) -> dict[str, Tensor]:
@@ -115,7 +119,7 @@ def _walk_one(model: WorldModel, store: EpisodeStore, index: int) -> dict[str, T
 Work = Callable[[int], dict[str, Tensor]]
 
 
-def _fill(folder: Path, indices: list[int], work: Work, what: str, progress: bool) -> PreparedStore:
+def fill(folder: Path, indices: list[int], work: Work, what: str, progress: bool) -> PreparedStore:
     """Write the episodes that `folder` lacks, over all cores when there are many."""
     prepared = PreparedStore(folder)
     missing = [i for i in indices if not prepared.path(i).exists()]
@@ -223,6 +227,7 @@ def _remember(
     memory = SpatialMemory(bank, intrinsics, height, width)
     gaps = rng.choice([g.frames for g in config.gaps], size=length, p=[g.share for g in config.gaps])
     rays = model.rays(intrinsics, pose[0])
+    tint = _tint(episode, config, rng) if model.config.sketch else torch.zeros(TINT)
     parts: list[dict[str, Tensor]] = []
     for t in range(length):
         gap = int(gaps[t])
@@ -231,18 +236,39 @@ def _remember(
         ]
         colour, far, valid, coarseness = (torch.stack([getattr(v, name) for v in views]) for name in RENDERING)
         shown, depth = (colour, far, valid, coarseness), torch.from_numpy(episode.depth[t].astype(np.float32))
+        sketch = None
         if model.config.sketch:
-            sketch = Sketch.unpack(episode.conditions[SKETCH][t], episode.conditions[SKETCH_DEPTH][t])
+            sketch = read_sketch(episode, t)
             depth = depth * (1 - sketch.moving)
-            shown = (sketch if told[t] else sketch.blank()).under(shown)
+            sketch = sketch.tinted(tint) if told[t] else sketch.blank()
+            shown = sketch.before(shown)
         seen = torch.from_numpy(episode.frames[t]).permute(0, 3, 1, 2).float() / 127.5 - 1
         for v in range(cameras):
             memory.add(seen[v], depth[v], pose[t, v], t, camera=v)
-        condition = model.encode_rendering(*shown)
+        condition = model.condition(shown, sketch)
         if rays is not None:
             condition = torch.cat([condition, rays], 1)
         parts.append(pack_rendering(dict(zip(RENDERING, shown))) | {"condition": condition.half()})
-    return {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    out = {name: torch.stack([part[name] for part in parts]) for name in parts[0]}
+    if model.config.sketch:
+        out |= {"tint": tint.expand(length, *TINT), "told": torch.from_numpy(told)}
+    return out
+
+
+def _tint(episode: Episode, config: PrepareConfig, rng: np.random.Generator) -> Tensor:
+    """(4, 3) the light in which an episode's sketches are drawn."""
+    assert episode.depth is not None
+    evidence = torch.zeros(TINT_EVIDENCE)
+    if rng.random() >= config.unlit:
+        for t in range(min(config.seen, len(episode))):
+            seen = torch.from_numpy(episode.frames[t]).permute(0, 3, 1, 2).float() / 127.5 - 1
+            evidence += tint_evidence(read_sketch(episode, t), seen, torch.from_numpy(episode.depth[t].astype(np.float32)))
+    return fit_tint(evidence)
+
+
+def read_sketch(episode: Episode, t: int) -> Sketch:
+    """The sketch of one of an episode's frames, (V,) views."""
+    return Sketch.unpack(episode.conditions[SKETCH][t], episode.conditions[SKETCH_DEPTH][t])
 
 
 def pack_rendering(stacked: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -16,7 +16,6 @@ from core.files import write_text
 from core.heap import keep_freed_memory
 from core.latents.objective import BlendLossConfig, TokenizerLossConfig
 from core.streaming.model import WorldConfig, WorldModel
-from core.streaming.world import World
 from core.training.history import HistoryConfig, roll_out
 from core.training.prepare import PrepareConfig, prepare, prepare_walks
 from core.training.stages import train_blend, train_dynamics, train_motion, train_tokenizer
@@ -40,6 +39,8 @@ class RecipeConfig:
     refine: TrainConfig | None = None
     """Of each round: backbone and blend together, on real and self-generated history; needs `history` and `blend`."""
     blend: TrainConfig | None = None
+    blend_window: int = 5
+    """Frames that the backbone sees when its guesses are made for the blend to learn on, the guessed one included."""
     blend_loss: BlendLossConfig = field(default_factory=BlendLossConfig)
 
     def __post_init__(self) -> None:
@@ -78,15 +79,18 @@ def train(
         train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress),
     )
     if model.blend is not None and recipe.blend is not None:
-        critic = recipe.blend_loss
-        done("blend", train_blend(model, [prepared], store, critic, recipe.blend, folder / "blend", progress=progress))
+        critic, window = recipe.blend_loss, recipe.blend_window
+        done(
+            "blend",
+            train_blend(model, [prepared], store, critic, recipe.blend, folder / "blend", "blend", False, progress, window),
+        )
         for number, history in enumerate(recipe.history, start=1):
             assert recipe.refine is not None
             model.save(out)
-            dreamt = roll_out(World(model), store, prepared, history, folder / f"history-{number}", progress)
+            dreamt = roll_out(model, store, prepared, history, folder / f"history-{number}", progress)
             model.requires_grad_(True).tokenizer.requires_grad_(False)
             stores, name = [prepared, dreamt], f"refine-{number}"
-            done(name, train_blend(model, stores, store, critic, recipe.refine, folder / name, name, True, progress))
+            done(name, train_blend(model, stores, store, critic, recipe.refine, folder / name, name, True, progress, window))
     model.save(out)
     summary["minutes"] = round((time.monotonic() - started) / 60, 1)
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from core.backbone.attention import Layout
 from core.backbone.transformer import Inputs
 from core.diffusion.flow import BASE_STRIDE, FlowConfig, euler, flow_loss
+from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.latents.autoencoder import Tokenizer
 from core.latents.critic import Critic
 from core.latents.objective import BlendLossConfig, TokenizerLossConfig, edge_error, tokenizer_loss
+from core.memory.sketch import Sketch
 from core.streaming.model import WorldModel
-from core.training.prepare import RENDERING, PreparedStore, unpack_rendering
+from core.training.prepare import RENDERING, PreparedStore, read_sketch, unpack_rendering
 from core.training.trainer import CHECKPOINT, TrainConfig, Trainer
 
 LINEAR_FIT_FRAMES = 1500
@@ -215,8 +217,6 @@ def train_dynamics(
     return trainer
 
 
-BLEND_WINDOW = 5
-"""Frames that the backbone sees when its guesses are made for the blend to learn on; the last one is guessed."""
 HOLE_MARGIN = 9
 """Pixels around a hole that the critic looks at too: the seam must not show."""
 
@@ -231,45 +231,51 @@ def train_blend(
     name: str = "blend",
     backbone: bool = False,
     progress: bool = True,
+    window: int = 5,
 ) -> Trainer:
     """Learn which remembered pixels to trust and how imagined ones should look, on the backbone's own guesses.
 
     With `backbone` it learns along: what it guesses in one or two steps has to pass before the critic too (adversarial
-    diffusion distillation, arXiv 2311.17042).
+    diffusion distillation, arXiv 2311.17042). Of `window` frames the last one is guessed.
     """
     blend = model.blend
     assert blend is not None
-    near = model.config.tokenizer.near
-    critic = Critic(channels=3 + 3 + 1)
-    sampler = WindowSampler(stores, BLEND_WINDOW, config.seed)
-    layout = model.backbone.layout(torch.arange(BLEND_WINDOW))
+    critic = Critic(channels=3 + 4 + 4 * model.config.sketch)
+    sampler = WindowSampler(stores, window, config.seed)
+    layout = model.backbone.layout(torch.arange(window))
 
-    def batch(step: int) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        read, indices = sampler.draw(step, config.batch, (*WINDOW_NAMES, *RENDERING, "number"))
+    def batch(step: int) -> tuple[dict[str, Tensor], Tensor, Tensor, Sketch | None]:
+        read, indices = sampler.draw(step, config.batch, (*WINDOW_NAMES, *RENDERING, "number", "tint", "told"))
         last = [frames.read(index, int(number), 1) for index, number in zip(indices, read["number"][:, -1])]
         depth = [e.depth.astype(np.float32) for e in last if e.depth is not None]
-        return read, torch.from_numpy(np.concatenate([e.frames for e in last])), torch.from_numpy(np.concatenate(depth))
+        sketch = _sketches(last, read["tint"][:, -1], read["told"][:, -1]) if "tint" in read else None
+        return read, torch.from_numpy(np.concatenate([e.frames for e in last])), torch.from_numpy(np.concatenate(depth)), sketch
 
-    def loss(b: tuple[dict[str, Tensor], Tensor, Tensor], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        read, seen, depth = b
-        colour, far, valid, coarseness = unpack_rendering({n: read[n][:, -1].flatten(0, 1) for n in RENDERING})
-        disparity, valid = (near / far.clamp(min=1e-3)).clamp(0, 1)[:, None], valid[:, None]
+    def loss(
+        b: tuple[dict[str, Tensor], Tensor, Tensor, Sketch | None], generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        read, seen, depth, sketch = b
+        rendering = unpack_rendering({n: read[n][:, -1].flatten(0, 1) for n in RENDERING})
+        colour, valid = rendering[0], rendering[2][:, None]
         with torch.set_grad_enabled(backbone):
             guess = last_frame_guess(model, read, layout, generator)
             decoded = model.tokenizer.decode_pixels(guess.flatten(0, 1))[:, 0]
         with torch.no_grad():
             target, _ = model.tokenizer.pack(seen.flatten(0, 1), depth.flatten(0, 1))
-        shown = blend(decoded, colour, disparity, valid, coarseness[:, None])
+        shown = blend(decoded, rendering, sketch)
+        weight = 1 if sketch is None else 1 + weights.moving * sketch.moving[:, None]
         squared = (shown[:, :3] - target[:, :3]).square().mean()
-        difference = (shown - target).abs()
+        difference = (shown - target).abs() * weight
         value = (
-            squared
+            (weight * (shown[:, :3] - target[:, :3]).square()).mean()
             + weights.absolute * difference[:, :3].mean()
             + weights.edges * edge_error(shown[:, :3], target[:, :3], 2)
             + weights.disparity * difference[:, 3].mean()
         )
         hole = F.max_pool2d(1 - valid, 2 * HOLE_MARGIN + 1, 1, HOLE_MARGIN)
         beside = torch.cat([colour * valid, valid], 1)
+        if sketch is not None:
+            beside = torch.cat([beside, sketch.colour, sketch.moving[:, None]], 1)
         wanted, own = critic.losses(shown[:, :3], target[:, :3], beside, hole)
         db = lambda x: float(10 * torch.log10(4 / x.detach()))  # noqa: E731
         figures = {
@@ -287,6 +293,14 @@ def train_blend(
     trainer = Trainer(nn.ModuleDict(parts), loss, batch, config, folder)
     trainer.run(name, progress=progress)
     return trainer
+
+
+def _sketches(frames: list[Episode], tint: Tensor, told: Tensor) -> Sketch:
+    """Of single frames, in the light (N, 4, 3) that they were seen in, and blank where nothing was told (N,): N V views."""
+    drawn = [read_sketch(frame, 0).tinted(light) for frame, light in zip(frames, tint)]
+    drawn = [sketch if known else sketch.blank() for sketch, known in zip(drawn, told)]
+    join = lambda name: torch.cat([getattr(sketch, name) for sketch in drawn])  # noqa: E731
+    return Sketch(join("colour"), join("depth"), join("moving"), join("told"))
 
 
 GUESS_STEPS = (1, 1, 1, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from tqdm import tqdm
 from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.streaming.world import World
-from driving.record import render, to_episode
+from driving.record import bared, render, to_episode
+from driving.record import told as sketch_of
 from driving.rig import Rig
 from driving.scene import Scene
 from driving.source.imager import Imager
@@ -42,15 +43,31 @@ def roll_out(world: World, real: Episode, seed: int, told: bool = True) -> Episo
 
 
 def roll_out_all(
-    world: World, store: EpisodeStore, indices: Sequence[int], folder: Path, told: bool, progress: bool = True
+    world: World,
+    store: EpisodeStore,
+    indices: Sequence[int],
+    folder: Path,
+    told: bool = True,
+    scenes: Mapping[int, Scene] | None = None,
+    progress: bool = True,
 ) -> EpisodeStore:
-    """Rollouts of these episodes, kept in `folder`."""
+    """Rollouts of these episodes, kept in `folder`; with their `scenes` they are not told what stands beside the road."""
     out = EpisodeStore(folder)
     missing = [i for i in indices if not out.has(i)]
-    what = "imagine" if told else "imagine, told nothing"
+    what = "imagine, told nothing" if not told else "imagine" if scenes is None else "imagine, told of no buildings"
     for index in tqdm(missing, desc=what, unit="scene", disable=not progress or not missing):
-        out.write(index, roll_out(world, store.read(index), seed=index, told=told))
+        real = store.read(index)
+        if scenes is not None:
+            real = without_scenery(real, scenes[index])
+        out.write(index, roll_out(world, real, seed=index, told=told))
     return out
+
+
+def without_scenery(episode: Episode, scene: Scene) -> Episode:
+    """The same told as by a map that knows neither buildings nor plants."""
+    tell = sketch_of(bared(scene.road), scene.rig, scene.ambience)
+    known = [tell(scene.moment(t)) for t in range(len(episode))]
+    return replace(episode, conditions=episode.conditions | {name: np.stack([k[name] for k in known]) for name in known[0]})
 
 
 def other_rig(rig: Rig) -> Rig:

@@ -14,7 +14,7 @@ from core.errors import ZoetropeError
 from core.evaluation.provenance import provenance
 from core.files import write_text
 from core.streaming.world import World
-from driving.evaluation import PARTS, scores, training
+from driving.evaluation import PARTS, planning, scores, training
 from driving.evaluation.rollouts import CONTEXT, record_other_rig, roll_out_all
 from driving.gate.checks import Thresholds
 from driving.gate.detector import Detector
@@ -67,27 +67,31 @@ def evaluate(
     out = out / world.fingerprint
     figures: dict = {"world": world.config.name, "fingerprint": world.fingerprint, "episodes": len(indices), "seed": 0}
     figures |= provenance()
-    done = out / f"figures-{len(indices)}.json"
-    held = json.loads(done.read_text()) if done.exists() else {}
     score = thresholds.expectation.score
 
     def rollout() -> dict:
-        dreamt = roll_out_all(world, test, indices, out / "told", told=True, progress=progress)
+        dreamt = roll_out_all(world, test, indices, out / "told", progress=progress)
         untold = roll_out_all(world, test, indices, out / "untold", told=False, progress=progress)
-        rigs = {i: scene_of(config.record, "test", i).rig for i in indices}
-        found = scores.pictures(world, test, dreamt, untold, indices)
+        scenes = {i: scene_of(config.record, "test", i) for i in indices}
+        bare = roll_out_all(world, test, indices, out / "bare", scenes=scenes, progress=progress)
+        found = scores.pictures(world, test, dreamt, {"untold": untold, "bare": bare}, indices)
         found["psnr_gain_db"] = found["psnr_gain_over_repeat_db"]
         found |= scores.boxes(detector, score, test, dreamt, indices)
-        found |= scores.overlap(test, dreamt, indices)
-        return found | scores.ego_motion(rigs, test, dreamt, indices)
+        return found | scores.overlap(test, dreamt, indices)
+
+    def motion() -> dict:
+        driven = scores.turning(test)
+        dreamt = roll_out_all(world, test, driven, out / "told", progress=progress)
+        rigs = {i: scene_of(config.record, "test", i).rig for i in driven}
+        return scores.ego_motion(rigs, test, dreamt, driven)
 
     def rig() -> dict:
         source = make_source()
         scenes: dict[int, Scene] = {i: scene_of(config.record, "test", i) for i in indices}
         real = record_other_rig(scenes, RIG_FRAMES, source, out / "rig-real", progress)
-        dreamt = roll_out_all(world, real, indices, out / "rig-told", told=True, progress=progress)
+        dreamt = roll_out_all(world, real, indices, out / "rig-told", progress=progress)
         other = scores.boxes(detector, score, real, dreamt, indices)
-        known = roll_out_all(world, test, indices, out / "told", told=True, progress=progress)
+        known = roll_out_all(world, test, indices, out / "told", progress=progress)
         own = scores.boxes(detector, score, test, known, indices)
         ratio = other["box_recall_ratio"]["value"] / max(own["box_recall_ratio"]["value"], 1e-9)
         return {
@@ -103,7 +107,7 @@ def evaluate(
     def detectors() -> dict:
         source = EpisodeStore(data / "train")
         chosen = source.indices()[: 2 * episodes]
-        generated = roll_out_all(world, source, chosen, out / "train", told=True, progress=progress)
+        generated = roll_out_all(world, source, chosen, out / "train", progress=progress)
         found = training.generated_over_source(source, generated, chosen, test, indices, out / "detectors", progress)
         return found | training.rare_class(RARE, source, generated, chosen, test, indices, out / "detectors", progress)
 
@@ -118,12 +122,23 @@ def evaluate(
     def speed() -> dict:
         return images_per_second(world, test, indices[0])
 
-    steps = {"rollout": rollout, "rig": rig, "detector": detectors, "loop": loop, "speed": speed}
+    def choices() -> dict:
+        return planning.choices(world, make_source, out / "planning", progress)
+
+    steps = {
+        "rollout": rollout,
+        "motion": motion,
+        "rig": rig,
+        "detector": detectors,
+        "loop": loop,
+        "planning": choices,
+        "speed": speed,
+    }
     for name in parts:
-        if name not in held:
-            held[name] = steps[name]()
-            write_text(done, json.dumps(held, indent=2) + "\n")
-        figures |= held[name]
+        done = out / f"figures-{len(indices)}" / f"{name}.json"
+        if not done.exists():
+            write_text(done, json.dumps(steps[name](), indent=2) + "\n")
+        figures |= json.loads(done.read_text())
     return figures
 
 

@@ -24,6 +24,8 @@ from driving.scene import RATE
 
 HORIZONS = {"2s": 2 * RATE, "8s": 8 * RATE}
 """Imagined frames after which PSNR is taken."""
+TURNS = 0.005
+"""Standard deviation of the yaw rate, rad/s, above which a scene counts as one in which the ego turns."""
 LOOK_EVERY = 4
 """Every so-manieth imagined frame is looked at by the detector."""
 
@@ -35,29 +37,35 @@ def plain(interval: Interval | None) -> dict:
     return {"value": interval.value, "ci95": interval.bounds, "n": interval.count}
 
 
-def pictures(world: World, real: EpisodeStore, dreamt: EpisodeStore, untold: EpisodeStore, indices: Sequence[int]) -> dict:
-    """PSNR at each horizon over repeating the last frame, over knowing nothing, and the tokenizer's; sharpness."""
+def pictures(
+    world: World, real: EpisodeStore, dreamt: EpisodeStore, less: dict[str, EpisodeStore], indices: Sequence[int]
+) -> dict:
+    """PSNR at each horizon over repeating the last frame and over rollouts that were told `less`, by name; the tokenizer's
+    ceiling; sharpness.
+    """
     rows: dict[str, list[float]] = {}
     for index in indices:
         truth = real.read(index)
         last = CONTEXT - 1
-        for name, ahead in HORIZONS.items():
+        for horizon, ahead in HORIZONS.items():
             at = last + ahead
             if at >= len(truth):
-                raise ZoetropeError(f"{real.path(index)}: {len(truth)} frames are too few to look {name} ahead; record longer")
+                raise ZoetropeError(
+                    f"{real.path(index)}: {len(truth)} frames are too few to look {horizon} ahead; record longer"
+                )
             want = truth.frames[at][None]
-            ours, blind = dreamt.read(index, at, 1).frames, untold.read(index, at, 1).frames
+            ours = dreamt.read(index, at, 1).frames
             for label, shown in (
                 ("psnr", ours),
-                ("psnr_untold", blind),
+                *((f"psnr_{name}", other.read(index, at, 1).frames) for name, other in less.items()),
                 ("psnr_repeat", truth.frames[last][None]),
                 ("psnr_ceiling", world.reconstruct(want)),
             ):
-                rows.setdefault(f"{label}_{name}", []).append(float(psnr(want, shown)[0]))
-            rows.setdefault(f"sharpness_{name}", []).append(float(gradient_energy(ours)[0]))
-            rows.setdefault(f"sharpness_real_{name}", []).append(float(gradient_energy(want)[0]))
+                rows.setdefault(f"{label}_{horizon}", []).append(float(psnr(want, shown)[0]))
+            rows.setdefault(f"sharpness_{horizon}", []).append(float(gradient_energy(ours)[0]))
+            rows.setdefault(f"sharpness_real_{horizon}", []).append(float(gradient_energy(want)[0]))
     out: dict = {name: plain(intervals.mean(values)) for name, values in rows.items()}
-    for base in ("repeat", "untold"):
+    for base in ("repeat", *less):
         out[f"psnr_gain_over_{base}_db"] = {
             name: plain(intervals.difference(rows[f"psnr_{name}"], rows[f"psnr_{base}_{name}"])) for name in HORIZONS
         }
@@ -115,6 +123,14 @@ def overlap(real: EpisodeStore, dreamt: EpisodeStore, indices: Sequence[int]) ->
         "overlap_error_source": plain(intervals.mean(theirs)),
         "overlap_error_ratio": plain(intervals.ratio(ours, theirs)),
     }
+
+
+def turning(real: EpisodeStore) -> list[int]:
+    """The scenes in which the ego turns: on a straight road there is no yaw rate to be read."""
+    found = [i for i in real.indices() if float(real.read(i).action[:, 1].std()) > TURNS]
+    if len(found) < 2:
+        raise ZoetropeError(f"{real.folder}: the ego turns in {len(found)} scenes, two are needed; record more")
+    return found
 
 
 def ego_motion(rigs: dict[int, Rig], real: EpisodeStore, dreamt: EpisodeStore, indices: Sequence[int]) -> dict:

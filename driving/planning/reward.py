@@ -17,6 +17,7 @@ from driving.geometry import corners, ego_boxes, overlap, wrapped
 from driving.planning.idm import FRONT
 from driving.planning.lines import place, project
 from driving.planning.perception import seen_points
+from driving.planning.vehicle import EGO
 from driving.rig import Rig
 from driving.scene import EGO_CENTRE, EGO_SIZE, RATE, Images
 
@@ -84,7 +85,10 @@ def reward(
     wished = limit * stride * (len(states) - 1) / RATE
     return Reward(
         map=min(float(np.mean([r.road for r in readings])) for readings in samples) * centred(states, route),
-        object=min(free(r.boxes, s[3]) for readings in samples for r, s in zip(readings, states[1:])),
+        object=min(
+            min(free(r.boxes, s[3]) for readings in samples for r, s in zip(readings, states[1:])),
+            min(float(can_stop(readings[-1].boxes, states[-1, 3])) for readings in samples),
+        ),
         certainty=certainty,
         progress=float(np.clip((along[1] - along[0]) / max(wished, 1e-6), 0, 1)),
     )
@@ -107,6 +111,16 @@ def free(boxes: np.ndarray, speed: float) -> float:
     beside = (x1 > EGO_CENTRE - EGO_SIZE[1] / 2) & (x0 < FRONT) & (aside >= TOUCH)
     room = np.clip(aside[beside] / ASIDE, 0, 1)
     return float(min(ahead.min(initial=1.0), room.min(initial=1.0)))
+
+
+def can_stop(boxes: np.ndarray, speed: float) -> bool:
+    """Whether an ego at `speed` that brakes as hard as it can stops before the bodies (M, 5) ahead of it, if they stood."""
+    if not len(boxes):
+        return True
+    at = corners(boxes)
+    gap, aside = at[..., 0].min(1) - FRONT, np.maximum(at[..., 1].min(1), -at[..., 1].max(1)) - EGO_SIZE[0] / 2
+    ahead = gap[(aside < TOUCH) & (gap > 0)]
+    return bool(ahead.min(initial=np.inf) - TOUCH > speed**2 / (2 * EGO.brake))
 
 
 def centred(states: np.ndarray, route: np.ndarray) -> float:

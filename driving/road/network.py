@@ -80,7 +80,7 @@ class Signal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Building:
-    """Seen by cameras, known to no map."""
+    """Some maps know them; that of nuScenes does not."""
 
     footprint: Polygon
     height: float

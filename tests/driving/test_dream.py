@@ -6,17 +6,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry import Polygon
 
 from core.episodes.episode import FACTS
 from core.memory.sketch import SKETCH, SKETCH_DEPTH
 from driving import worlds
 from driving.dream import Dream
+from driving.evaluation.rollouts import without_scenery
 from driving.facts import FACTS_SIZE, facts
-from driving.record import SKY_DEPTH, RigSpread, to_episode, told, varied
+from driving.record import SKY_DEPTH, RigSpread, bared, to_episode, told, varied
 from driving.rig import nuscenes_rig
 from driving.road.build import build
+from driving.road.network import Building, Plant
 from driving.scene import EGO_CENTRE, Actor, Ambience, Images, Moment, Scene, State
-from driving.sketch import FARTHEST, Sketcher
+from driving.sketch import Sketcher
+from driving.solids import FARTHEST, meet_spheroid
 from driving.synthesize import Gate
 
 ROAD = build("straight", 5)
@@ -56,7 +62,7 @@ class Grey:
 
 def test_the_sketch_knows_the_distance_of_ground_and_bodies():
     rig = nuscenes_rig()
-    drawn = Sketcher(ROAD, rig).draw(Moment(0.0, start(), (ahead(16.0),)))
+    drawn = Sketcher(bared(ROAD), rig).draw(Moment(0.0, start(), (ahead(16.0),)))
     picture, depth = drawn[SKETCH], drawn[SKETCH_DEPTH].astype(float)
     assert picture.shape == (6, 72, 128, 4) and depth.shape == (6, 72, 128)
     camera, focal = rig.cameras[0], rig.cameras[0].focal * rig.width
@@ -106,6 +112,18 @@ def test_an_episode_of_a_scene_says_what_the_dream_is_told(rig):
     assert np.array_equal(told(ROAD, rig, AMBIENCE)(scene.moment(2))[SKETCH], episode.conditions[SKETCH][2])
 
 
+def test_a_recorded_scene_can_be_told_as_a_map_without_buildings_would(rig):
+    ego = np.array([[start(40 + t).x, start(40 + t).y, start().yaw, 10.0] for t in range(3)])
+    scene = Scene(name="s", road=ROAD, rig=rig, ambience=AMBIENCE, ego=ego)
+    imager = Grey()
+    imager.begin(ROAD, rig, AMBIENCE, 0)
+    shown = [imager.show(scene.moment(t)) for t in range(3)]
+    whole, bare = to_episode(scene, shown), to_episode(scene, shown, bare=True)
+    assert (whole.conditions[SKETCH] != bare.conditions[SKETCH]).any()
+    again = without_scenery(whole, scene)
+    assert all(np.array_equal(again.conditions[name], bare.conditions[name]) for name in bare.conditions)
+
+
 @pytest.mark.parametrize("with_first", [True, False])
 def test_the_dream_stands_in_for_the_source(world, rig, with_first):
     """Its first frames are another imager's, or its own; then it goes on alone; the same seed dreams the same."""
@@ -143,3 +161,54 @@ def test_what_comes_along_loads():
     world = worlds.load_world()
     assert world.config.frame_shape == worlds.load().world.frame_shape
     assert Gate.load().thresholds.limits
+
+
+# --- what stands beside the road ---
+
+
+def test_walls_and_plants_are_drawn_where_the_source_has_them():
+    """A house straight ahead: its wall at its distance; and nothing of it where the map does not know it."""
+    ego = start()
+    forward, left = np.array([np.cos(ego.yaw), np.sin(ego.yaw)]), np.array([-np.sin(ego.yaw), np.cos(ego.yaw)])
+    corner = lambda a, b: np.array([ego.x, ego.y]) + a * forward + b * left  # noqa: E731
+    house = Building(
+        footprint=Polygon([corner(30, -20), corner(40, -20), corner(40, 20), corner(30, 20)]), height=9.0, colour=(200, 100, 50)
+    )
+    bush = Plant(position=tuple(corner(15, 0)), height=1.0, kind="bush")
+    road, rig = replace(ROAD, buildings=(house,), plants=(bush,)), nuscenes_rig()
+    here = Moment(0.0, ego, ())
+    drawn, bare = Sketcher(road, rig).draw(here), Sketcher(bared(road), rig).draw(here)
+    depth, away = drawn[SKETCH_DEPTH][0].astype(float), 30 - rig.cameras[0].position[0]
+    assert np.abs(depth[22:36] - away).max() < 0.05 and (drawn[SKETCH][0, 25, :, 3] == 0).all()
+    assert (drawn[SKETCH][0, 25, 64, :3] > (150, 70, 35)).all() and drawn[SKETCH][0, 25, 64, 0] > drawn[SKETCH][0, 25, 64, 2]
+    shrub = depth[38:50, 64]
+    assert np.abs(shrub[(shrub > 0) & (shrub < away - 1)] - (away - 15)).min() < 0.7
+    assert (bare[SKETCH_DEPTH][0, 22:34] == 0).all()
+    alone = Sketcher(replace(ROAD, buildings=(), plants=()), rig).draw(here)
+    assert all(np.array_equal(bare[name], alone[name]) for name in bare)
+
+
+def test_a_wall_that_reaches_behind_the_camera_is_cut_not_lost():
+    ego = start()
+    left = np.array([-np.sin(ego.yaw), np.cos(ego.yaw)])
+    forward = np.array([np.cos(ego.yaw), np.sin(ego.yaw)])
+    at = lambda a, b: np.array([ego.x, ego.y]) + a * forward + b * left  # noqa: E731
+    house = Building(footprint=Polygon([at(-40, 5), at(40, 5), at(40, 15), at(-40, 15)]), height=12.0, colour=(90, 90, 90))
+    rig = nuscenes_rig()
+    depth = Sketcher(replace(ROAD, buildings=(house,), plants=()), rig).draw(Moment(0.0, ego, ()))[SKETCH_DEPTH]
+    names = [c.name for c in rig.cameras]
+    for name in ("CAM_FRONT_LEFT", "CAM_BACK_LEFT"):
+        assert (depth[names.index(name), :36] > 0).mean() > 0.9
+    assert (depth[names.index("CAM_FRONT_RIGHT"), :30] == 0).all()
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=30, deadline=None)
+def test_a_spheroid_is_met_on_its_surface(seed):
+    rng = np.random.default_rng(seed)
+    size, start_ = rng.uniform(0.2, 3, 3), rng.normal(0, 6, 3)
+    look = -start_ + rng.normal(0, 1.0, (40, 3))
+    near = meet_spheroid(start_, look.astype(np.float32), size)
+    hit = np.isfinite(near) & bool(((start_ / size) ** 2).sum() > 1.01)
+    at = start_ + near[hit, None] * look[hit]
+    assert np.abs(((at / size) ** 2).sum(1) - 1).max(initial=0) < 0.02

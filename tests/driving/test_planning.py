@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from shapely.geometry import Polygon, box
 
 from core.errors import ZoetropeError
+from driving.evaluation import planning
 from driving.geometry import corners, overlap, to_body, to_world
 from driving.planning import imitation, openloop
 from driving.planning.comfort import comfortable, slope
@@ -585,3 +586,27 @@ def test_the_learner_drives_what_it_was_taught_and_its_weights_are_checked(tmp_p
     assert np.array_equal(checked(made.plan(seen), "imitation"), imitation.Imitation(driver).plan(seen))
     with pytest.raises(ZoetropeError, match="no such file"):
         imitation.Imitation.shipped(tmp_path / "none.safetensors")
+
+
+def test_decisions_are_kept_and_taken_up_where_they_were_left(tmp_path, monkeypatch):
+    """Every second course has nothing to decide, every fourth no way out; the second run decides nothing anew."""
+    decided: list[int] = []
+
+    def decide(number, world, source):
+        decided.append(number)
+        if number % 2:
+            return None
+        names = (planning.IMAGINED, planning.SOURCE, planning.STRAIGHT_ON)
+        ends = {planning.IMAGINED: False, planning.SOURCE: False, planning.STRAIGHT_ON: True}
+        return {
+            "collided": {n: [ends[n]] for n in names},
+            "chosen": {n: ["keep"] for n in names},
+            "avoidable": [number % 4 == 0],
+        }
+
+    monkeypatch.setattr(planning, "_decide", decide)
+    monkeypatch.setattr(planning, "SITUATIONS", 3)
+    first = planning.choices(None, Flat, tmp_path, progress=False)
+    assert decided == list(range(9)) and first["planning_collision_ratio"]["value"] == 0
+    assert first["planning_collisions_straight_on"]["value"] == 1 and first["planning_collisions_straight_on"]["n"] == 3
+    assert planning.choices(None, Flat, tmp_path, progress=False) == first and len(decided) == 9
