@@ -55,7 +55,7 @@ class CEMConfig:
     """M: strides to look ahead."""
     samples: int = 100
     elites: int = 10
-    iterations: int = 10
+    iterations: int = 8
     spread: float = 1.0
     """Standard deviation of the first Gaussian."""
 
@@ -88,7 +88,7 @@ class MPPIConfig:
 
     horizon: int = 5
     samples: int = 100
-    iterations: int = 10
+    iterations: int = 8
     spread: float = 1.0
     least: float = 0.05
     """The spread never falls below this."""
@@ -101,7 +101,7 @@ class GradientConfig:
     """Adam (arXiv 1412.6980) through the model from several starts, the best of which is taken."""
 
     horizon: int = 5
-    starts: int = 8
+    starts: int = 4
     iterations: int = 30
     rate: float = 0.1
     spread: float = 0.5
