@@ -108,9 +108,9 @@ class Layer(nn.Module):
         self.attend, self.join = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * width, width))
 
-    def forward(self, x: Tensor, action: Tensor) -> Tensor:
-        """x and what is done at each moment, (B, T, C) both."""
-        move_a, scale_a, gate_a, move_f, scale_f, gate_f = self.modulation(F.silu(action)).chunk(6, -1)
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """x (B, T, C), modulated (B, T, 6 * C)."""
+        move_a, scale_a, gate_a, move_f, scale_f, gate_f = modulation.chunk(6, -1)
         normal = F.layer_norm(x, x.shape[-1:]) * (1 + scale_a) + move_a
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.attend(normal).chunk(3, -1))
         seen = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
@@ -133,9 +133,18 @@ class Predictor(nn.Module):
 
     def forward(self, z: Tensor, action: Tensor) -> Tensor:
         """z (B, T, D), T at most `history`, and the S actions after each (B, T, S * A) -> the next of each (B, T, D)."""
-        x, done = self.into(z) + self.position[: z.shape[1]], self.action(action)
-        for layer in self.layers:
-            x = layer(x, done)
+        return self.follow(z, self.read(action))
+
+    def read(self, action: Tensor) -> list[Tensor]:
+        """The actions (B, T, S * A) as each layer's modulation (B, T, 6 * C): the same wherever in a window they stand."""
+        done = F.silu(self.action(action))
+        return [layer.modulation(done) for layer in self.layers]
+
+    def follow(self, z: Tensor, modulations: list[Tensor]) -> Tensor:
+        """z (B, T, D) and what `read` made of the actions after each -> the next of each (B, T, D)."""
+        x = self.into(z) + self.position[: z.shape[1]]
+        for layer, modulation in zip(self.layers, modulations):
+            x = layer(x, modulation)
         return z + self.out(x)
 
 
@@ -205,12 +214,11 @@ class LeWorldModel(nn.Module):
         blocks = actions.reshape(b * n, frames // self.stride, -1)
         repeat = lambda x: x.repeat_interleave(n, 0)  # noqa: E731
         z = [*repeat(past.embeddings).unbind(1)]
-        done = [*repeat(past.actions.flatten(2)).unbind(1)]
+        done = self.predictor.read(torch.cat([repeat(past.actions.flatten(2)), blocks], 1))
         before = len(z)
-        for block in blocks.unbind(1):
-            done.append(block)
-            seen = slice(-self.config.history, None)
-            z.append(self.predictor(torch.stack(z[seen], 1), torch.stack(done[seen], 1))[:, -1])
+        for now in range(before, before + blocks.shape[1]):
+            seen = slice(max(0, now - self.config.history), now)
+            z.append(self.predictor.follow(torch.stack(z[seen], 1), [part[:, seen] for part in done])[:, -1])
         return torch.stack(z[before:], 1).unflatten(0, (b, n))
 
     def save(self, folder: Path) -> None:
