@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -138,7 +139,7 @@ class Predictor(nn.Module):
     def read(self, action: Tensor) -> list[Tensor]:
         """The actions (B, T, S * A) as each layer's modulation (B, T, 6 * C): the same wherever in a window they stand."""
         done = F.silu(self.action(action))
-        return [layer.modulation(done) for layer in self.layers]
+        return [cast(Layer, layer).modulation(done) for layer in self.layers]
 
     def follow(self, z: Tensor, modulations: list[Tensor]) -> Tensor:
         """z (B, T, D) and what `read` made of the actions after each -> the next of each (B, T, D)."""
