@@ -19,7 +19,7 @@ from driving.planning.tree import Extrapolated, Outlook, Pictured, Situation, Tr
 from driving.rig import nuscenes_rig
 from driving.source.imager import Imager
 
-SITUATIONS, FIRST_SITUATION = 12, 8_000_000
+SITUATIONS, FIRST_SITUATION = 8, 8_000_000
 """How many situations are decided, and the seed of the first course that is looked at."""
 WITHIN = 60
 """A course counts if within so many frames something has to be decided."""
