@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from core.config import load_yaml
@@ -60,7 +60,7 @@ def load(name_or_file: str | Path) -> RobotConfig:
 
 
 def load_world(name_or_folder: str) -> tuple[RobotConfig, World]:
-    """A world that comes with the program or one in a folder, with the configuration of its name."""
+    """A world that comes with the program or one in a folder, with the configuration of its name, in the world's sizes."""
     shipped = name_or_folder in ABOUT
     folder = WEIGHTS / name_or_folder if shipped else Path(name_or_folder)
     if not (folder / WORLD_FILE).exists():
@@ -69,4 +69,6 @@ def load_world(name_or_folder: str) -> tuple[RobotConfig, World]:
     world = World.load(folder)
     if world.config.name not in ABOUT or not world.config.state:
         raise ZoetropeError(f"{folder}: '{world.config.name}' is no robot world; those are: {', '.join(ABOUT)}")
-    return load(world.config.name), world
+    config = load(world.config.name)
+    record = replace(config.record, height=world.config.height, width=world.config.width)
+    return replace(config, record=record, world=world.config), world

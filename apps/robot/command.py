@@ -34,7 +34,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         "--judge",
         choices=("objects", "reward"),
         default="objects",
-        help="who says in the generated world whether the goal holds: the task's rule on predicted objects, or predicted reward",
+        help="who says whether the goal holds in the generated world: the task's rule on predicted objects, or a reward",
     )
     parser.add_argument("--batch", type=int, default=16, help="episodes imagined at once (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="the first start (default: %(default)s)")
