@@ -32,7 +32,7 @@ _SEEDS = 2**31
 _NAMES = {"push": "Push"}
 
 
-class RobotEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
+class RobotEnv(gymnasium.Env[Any, np.ndarray]):
     """One session of a robot world: a registered name, a folder with trained weights, or an already loaded one."""
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": RATE}
@@ -50,6 +50,7 @@ class RobotEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         parts = {part.name: spaces.Box(-np.inf, np.inf, (part.size,), np.float32) for part in config.world.state}
         pixels = spaces.Box(0, 255, (len(self._task.cameras), *self._task.size, 3), np.uint8)
         self.observation_space = spaces.Dict({"pixels": pixels, **parts})
+        self._names = ("pixels", *parts)
         self.action_space = spaces.Box(-1, 1, (self._task.action_size,), np.float32)
         self._still = Checked(lambda seen: np.zeros(self._task.action_size), "still", self._task.action_size)
         self._session: Any = None
@@ -90,7 +91,7 @@ class RobotEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     def _seen(self, observation: Observation) -> dict[str, np.ndarray]:
         self._frames = observation.frames
         seen = {"pixels": observation.frames, PROPRIOCEPTION: observation.proprioception, OBJECTS: observation.objects}
-        return {name: np.array(seen[name]) for name in self.observation_space.spaces}  # type: ignore[attr-defined]
+        return {name: np.array(seen[name]) for name in self._names}
 
 
 def register_environments() -> None:

@@ -110,7 +110,8 @@ def _scatter(axes: Any, figures: dict[str, Any]) -> None:
             for rate in (true, world)
         ]
         axes.errorbar(true["value"], world["value"], xerr=spread[0], yerr=spread[1], fmt="o", ms=4, lw=0.8, color="#3458d6")
-        axes.annotate(name, (true["value"], world["value"]), xytext=(4, 4), textcoords="offset points", fontsize=7)
+        beside = {"xytext": (4, 4), "ha": "left"} if true["value"] < 0.8 else {"xytext": (-4, 4), "ha": "right"}
+        axes.annotate(name, (true["value"], world["value"]), textcoords="offset points", fontsize=7, **beside)
     axes.plot([0, 1], [0, 1], color="#8a8a94", linewidth=0.8)
     title = "" if figures["pearson"] is None else f"r = {figures['pearson']['value']:.2f}"
     axes.set(xlabel="success in MuJoCo", ylabel="success in the generated world", title=title)
