@@ -12,6 +12,7 @@ from typing import NoReturn
 from apps import commands
 from apps.drive import command as drive
 from apps.play import command as play
+from apps.robot import command as robot
 from core.errors import ZoetropeError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -21,6 +22,8 @@ EXTRAS = {
     "mapbox_earcut": "driving",
     "matplotlib": "driving",
     "nuscenes": "nuscenes",
+    "mujoco": "robotics",
+    "pyarrow": "lerobot",
 }
 """Which extra brings a package that not everybody needs."""
 
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.card_arguments(add("card", "write a world's model card from its training and its scores", commands.card))
     add("worlds", "list the worlds", commands.worlds)
     drive.add_arguments(doors.add_parser("drive", help="synthesize, edit, drive and plan road scenes seen by several cameras"))
+    robot.add_arguments(doors.add_parser("robot", help="evaluate robot policies in the generated world and in MuJoCo"))
     return parser
 
 

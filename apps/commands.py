@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from driving.real.worlds import FrontConfig
     from driving.worlds import DrivingConfig
     from games.worlds import GameConfig
+    from robotics.worlds import RobotConfig
 
-    Config = GameConfig | DrivingConfig | FrontConfig
+    Config = GameConfig | DrivingConfig | FrontConfig | RobotConfig
 
 DATA, RUNS = Path("data"), Path("runs")
 DRIVING = "driving"
@@ -39,7 +40,7 @@ def record_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def record(args: argparse.Namespace) -> int:
-    from apps.drive.worlds import writing
+    from apps.writing import writing
 
     if args.processes < 1:
         raise ZoetropeError("--processes must be at least 1")
@@ -62,6 +63,7 @@ def train(args: argparse.Namespace) -> int:
     from driving.worlds import DrivingConfig
     from games.train import train
     from games.worlds import GameConfig
+    from robotics.worlds import RobotConfig
 
     config = _read_config(args.world)
     splits = ("train", "validation") if isinstance(config, DrivingConfig) else ("train",)
@@ -76,6 +78,12 @@ def train(args: argparse.Namespace) -> int:
 
         driving.train(config, data, run, out)
         print(f"{out}: trained; zoetrope drive play --world {out}")
+    elif isinstance(config, RobotConfig):
+        from core.episodes.store import EpisodeStore
+        from core.training import recipe
+
+        recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out)
+        print(f"{out}: trained; zoetrope robot evaluate --world {out} --policy expert")
     else:
         from driving.real import worlds as front
 
@@ -204,11 +212,14 @@ def card(args: argparse.Namespace) -> int:
 
 
 def worlds(args: argparse.Namespace) -> int:
+    import robotics
     from driving import WEIGHTS
     from games import loading
     from games.registry import GAMES
 
-    for name, about, weights in (*((g.name, g.about, g.weights) for g in GAMES.values()), (DRIVING, ABOUT_DRIVING, WEIGHTS)):
+    games = [(game.name, game.about, game.weights) for game in GAMES.values()]
+    robots = [(name, f"{about} (zoetrope robot)", robotics.WEIGHTS / name) for name, about in robotics.ABOUT.items()]
+    for name, about, weights in (*games, (DRIVING, ABOUT_DRIVING, WEIGHTS), *robots):
         here = (weights / loading.WEIGHTS_FILE).exists()
         print(f"{name:10} {about}{'' if here else '  (no weights here; zoetrope train makes them)'}")
     return 0
@@ -234,6 +245,12 @@ def _read_config(world: str) -> Config:
         from driving import worlds
 
         return worlds.load(world)
+    import robotics
+
+    if any(Path(world).stem.startswith(name) for name in robotics.ABOUT):
+        from robotics import worlds as robots
+
+        return robots.load(world)
     from games import registry
 
     return registry.read_config(world)
@@ -260,6 +277,8 @@ def _record(config: Config, folder: Path, splits: Sequence[str], processes: int,
     from driving.worlds import DrivingConfig
     from games import registry
     from games.record import record
+    from robotics.record import record as record_robot
+    from robotics.worlds import RobotConfig
 
     if isinstance(config, FrontConfig):
         from driving.real.record import read
@@ -273,6 +292,8 @@ def _record(config: Config, folder: Path, splits: Sequence[str], processes: int,
         raise ZoetropeError(f"--from: '{config.name}' is recorded from its engine; real video is for {FRONT}")
     if isinstance(config, DrivingConfig):
         return {split: record_scenes(config.record, split, folder / split, processes) for split in splits}
+    if isinstance(config, RobotConfig):
+        return {split: record_robot(config.record, split, folder / split, processes) for split in splits}
     game = registry.GAMES[config.name]
     make = partial(game.make_source, config)
     return {split: record(make, game.make_policy, config.record, split, folder / split, processes) for split in splits}

@@ -32,6 +32,8 @@ class Checked:
         self.name, self.action_size = name, action_size
         self.privileged = privileged
         """Whether it must know where the objects are."""
+        self.training_run: str | None = getattr(policy, "training_run", None)
+        """The training it comes from, if it says so: checkpoints of one run share that name."""
         self._policy = policy
 
     def reset(self, seed: int) -> None:

@@ -63,14 +63,17 @@ def reset_seed(split: str, index: int) -> int:
     return SPLITS.index(split) * SEEDS_PER_SPLIT + index
 
 
-def record_episode(task: Task, policy: Checked, seed: int, policy_seed: int) -> Episode:
-    """Play one episode from the start of `seed` and return it; `action` of the last frame is what the policy would do next."""
+def record_episode(task: Task, policy: Checked, seed: int, policy_seed: int, frames: int | None = None) -> Episode:
+    """Play one episode, or its first `frames` (>= 2), from the start of `seed` and return it.
+
+    `action` of the last frame is what the policy would do next.
+    """
     seen = [task.reset(seed)]
     policy.reset(policy_seed)
     actions, rewards, poses, success, ended = [], [], [task.poses], False, False
     while True:
         actions.append(policy(seen[-1]))
-        if ended:
+        if ended or len(seen) == frames:
             break
         observation, reward, success, ended = task.step(actions[-1])
         seen.append(observation)

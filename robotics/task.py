@@ -87,6 +87,10 @@ class Task(Protocol):
         """Apply one action (A,), clipped to [-1, 1], for 1 / RATE seconds."""
         ...
 
+    def reached(self, observation: Observation) -> bool:
+        """Whether the goal holds, from what is measured of a frame alone. ZoetropeError when the objects are not known."""
+        ...
+
     def snapshot(self) -> Any:
         """The exact state, picklable: what follows `restore` is bit for bit what would have followed now."""
         ...

@@ -9,7 +9,8 @@ from typing import Any
 from tqdm import tqdm
 
 from apps.drive.synthesize import tell
-from apps.drive.worlds import Shown, first_imager, writing
+from apps.drive.worlds import Shown, first_imager
+from apps.writing import writing
 from core.errors import ZoetropeError
 from driving.dream import CONTEXT_FRAMES
 from driving.nuscenes.read import Dataset

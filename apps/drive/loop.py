@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from apps.drive.worlds import RUNS, SOURCE, Shown, at_least, first_imager, writing
+from apps.drive.worlds import RUNS, SOURCE, Shown, at_least, first_imager
 from apps.report import page
+from apps.writing import writing
 from core.evaluation.provenance import provenance
 from core.files import write_text
 from driving.planning.loop import EVERY, Course, LoopResult, drive, goal

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from apps.drive.worlds import RUNS, Shown, at_least, first_imager, writing
+from apps.drive.worlds import RUNS, Shown, at_least, first_imager
+from apps.writing import writing
 from core.files import write_text
 from driving.planning.candidates import HORIZON
 from driving.planning.imagined import begin, imagination

@@ -6,9 +6,10 @@ import argparse
 from pathlib import Path
 
 from apps.drive.ride import Ride, View
-from apps.drive.worlds import Shown, at_least, writing
+from apps.drive.worlds import Shown, at_least
 from apps.play.controls import Keys
 from apps.play.display import Keyboard, has_display, need_pygame
+from apps.writing import writing
 from core.episodes.video import VideoWriter
 from core.episodes.video import writer as video_writer
 from driving.scene import RATE

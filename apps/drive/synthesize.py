@@ -11,7 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from apps.drive.worlds import Shown, at_least, first_imager, writing
+from apps.drive.worlds import Shown, at_least, first_imager
+from apps.writing import writing
 from core.config import to_dict
 from core.errors import ZoetropeError
 from core.files import write_text

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from apps.drive.worlds import writing
 from apps.play.display import Keyboard, has_display, need_pygame
+from apps.writing import writing
 from core.errors import ZoetropeError
 from driving.nuscenes.read import Dataset
 from driving.nuscenes.view import Page, draw, scene_video

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,16 +84,6 @@ class Shown:
 def first_imager(choice: str) -> Imager | None:
     """Who shows the first frames: `source` or `none`."""
     return PandaSource() if choice == SOURCE else None
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """A folder that cannot be written, or a full disk, becomes one clear line."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or folder
-        raise ZoetropeError(f"{where}: cannot be written ({error.strerror or error}); what is finished is kept") from None
 
 
 def at_least(least: int, **options: int) -> None:

@@ -52,6 +52,8 @@ class FrameShape:
     """Whether the camera's motion is given."""
     facts: int = 0
     """Numbers that say what is known of a frame as a whole."""
+    state: int = 0
+    """Numbers that are measured of a frame as a whole and predicted of the next (`core.backbone.state`)."""
 
     @property
     def tokens(self) -> int:
@@ -81,6 +83,8 @@ class Inputs:
     """(B, T, V, D, h, w)."""
     facts: Tensor | None = None
     """(B, T, G) what is known of each frame as a whole."""
+    state: Tensor | None = None
+    """(B, T, S) what was measured of the frame before, in the units of `StateUnits`; for no frame before, see `started`."""
 
     def frames(self, cut: slice) -> Inputs:
         """Some of the frames."""
@@ -94,6 +98,7 @@ class Inputs:
             pick(self.motion),
             pick(self.condition),
             pick(self.facts),
+            pick(self.state),
         )
 
 
@@ -107,6 +112,8 @@ class Outputs:
     """(B, T) logit of termination."""
     cache: tuple[KeyValues, ...]
     """Keys and values of all frames, layer by layer."""
+    state: Tensor | None = None
+    """(B, T, S) by how much the state changed from the frame before, in typical changes."""
 
 
 class Block(nn.Module):
@@ -167,7 +174,13 @@ class Backbone(nn.Module):
             for _, _, rows, columns in config.context.spans()
         ]
         """Where a frame's tokens stand at each level."""
-        for layer in (self.modulate[1], self.final_modulation, self.final, self.score):
+        zeroed = [self.modulate[1], self.final_modulation, self.final, self.score]
+        self.embed_state = self.predict_state = None
+        if shape.state:
+            self.embed_state = nn.Sequential(nn.Linear(shape.state, d), nn.SiLU(), nn.Linear(d, d))
+            self.predict_state = nn.Sequential(nn.Linear(2 * d, d), nn.SiLU(), nn.Linear(d, shape.state))
+            zeroed.append(self.predict_state[2])
+        for layer in zeroed:
             assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -187,8 +200,10 @@ class Backbone(nn.Module):
             # What memory shows of a frame is already a latent in the condition's first channels: predict the correction.
             clean = torch.addcmul(clean, known[..., : self.shape.channels], self.skip)
         clean = clean.unflatten(2, (self.shape.cameras, self.shape.rows, self.shape.columns)).movedim(-1, 3)
-        reward, ended = self.score(normed.mean(2)).unbind(-1)
-        return Outputs(clean, reward, ended, tuple(kept))
+        whole = normed.mean(2)
+        reward, ended = self.score(whole).unbind(-1)
+        state = None if self.predict_state is None else self.predict_state(torch.cat([whole, frame], -1))
+        return Outputs(clean, reward, ended, tuple(kept), state)
 
     def remember(self, inputs: Inputs, layout: Layout, cached: tuple[Cached, ...] | None = None) -> tuple[KeyValues, ...]:
         """What `forward` gives as its cache, without predicting anything."""
@@ -254,6 +269,9 @@ class Backbone(nn.Module):
         if self.embed_facts is not None:
             assert inputs.facts is not None
             vector = vector + self.embed_facts(inputs.facts)
+        if self.embed_state is not None:
+            assert inputs.state is not None
+            vector = vector + self.embed_state(inputs.state) * inputs.started[..., None]
         return vector
 
 

@@ -34,6 +34,10 @@ class FlowConfig:
     """Share of windows from which memory's condition is hidden, so that a session can switch it off."""
     hole_weight: float = 2.0
     """Extra weight of tokens that memory does not show."""
+    state_noise: float = 0.5
+    """Most noise on the states that frames come from, in typical changes: those that were predicted are never quite right."""
+    state_weight: float = 0.3
+    """Of the error of predicted states, in a world that has any."""
 
 
 def add_noise(clean: Tensor, signal: Tensor, noise: Tensor) -> Tensor:
@@ -59,6 +63,7 @@ def flow_loss(
     past: Tensor,
     reward: Tensor | None,
     ended: Tensor | None,
+    changes: Tensor | None,
     shown: Tensor | None,
     importance: Tensor,
     generator: torch.Generator,
@@ -68,7 +73,7 @@ def flow_loss(
     `past` is what stands for a frame when it is context: its clean latents, or what a session made of it (self-generated
     history, Self Forcing, arXiv 2506.08009). `shown` (B, T, V, h, w) is how much of each token memory shows; `importance`
     (C,) weighs latent channels; `reward` (B, T) and `ended` (B, T) are what the action that led to a frame earned and
-    whether it ended the episode.
+    whether it ended the episode; `changes` (B, T, S) is how its state differs from the one told in `inputs`.
     """
     clean = inputs.latents
     b, t = clean.shape[:2]
@@ -119,6 +124,11 @@ def flow_loss(
         loss = loss + 0.1 * ((out.reward - reward).square() * known).mean()
     if ended is not None:
         loss = loss + 0.1 * (F.binary_cross_entropy_with_logits(out.ended, ended.float(), reduction="none") * known).mean()
+    if changes is not None:
+        assert out.state is not None
+        error = F.smooth_l1_loss(out.state, changes, reduction="none").mean(-1)
+        loss = loss + config.state_weight * (error * known).mean()
+        figures["state"] = float((error.detach() * known).sum() / known.sum().clamp(min=1))
     return loss, figures
 
 

@@ -28,6 +28,8 @@ class Frame:
     """float32 (V, 4, 4) camera to world."""
     reward: Any
     terminated: Any
+    state: np.ndarray | None = None
+    """float32 (S,) as predicted, its parts joined in the order of `WorldConfig.state`; None in a world without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Newest:
     """What memory showed: colour (B, V, 3, H, W), depth, valid and coarseness (B, V, H, W)."""
     sketch: Sketch | None = None
     """What was known, in the light of what was seen; of (B, V) views."""
+    before: Tensor | None = None
+    """(B, S) the state of the frame before."""
 
 
 Conditions = dict[str, np.ndarray]
@@ -73,3 +77,20 @@ def done(value: T) -> Future[T]:
     future: Future[T] = Future()
     future.set_result(value)
     return future
+
+
+def flat_views(views: Views | None) -> Views | None:
+    """Merge sessions and cameras into one axis."""
+    if views is None:
+        return None
+    colour, depth, valid, coarseness = (x.flatten(0, 1) for x in views)
+    return colour, depth, valid, coarseness
+
+
+def flat_sketch(sketch: Sketch | None) -> Sketch | None:
+    return None if sketch is None else sketch.map(lambda x: x.flatten(0, 1))
+
+
+def members_of(sketch: Sketch, count: int) -> list[Sketch]:
+    """The sketch of each of a batch of `count` sessions."""
+    return [sketch.map(lambda x, i=i: x[i]) for i in range(count)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.backbone.transformer import Inputs
+from core.backbone.transformer import Inputs, Outputs
 from core.diffusion.flow import BASE_STRIDE, euler
 from core.memory.ring import KeyValueRing
 from core.streaming.frames import Newest
@@ -23,8 +23,8 @@ class Imagination:
 
     def imagine(
         self, fresh: Newest, number: int, steps: int, packed: bool, weak: Newest | None = None, guidance: float = 1.0
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Denoise frame `number` from the noise in `fresh` -> latents (B, V, C, h, w), reward (B,), logit of the end (B,).
+    ) -> tuple[Tensor, Outputs]:
+        """Denoise frame `number` from the noise in `fresh` -> latents (B, V, C, h, w), and what the last step said of it.
 
         Everything before must be committed. `weak` is the same frame told nothing: away from what would be imagined of it goes
         the prediction, `guidance` times as far (classifier-free guidance, arXiv 2207.12598).
@@ -32,17 +32,17 @@ class Imagination:
         backbone = self.model.backbone
         layout = backbone.layout(torch.tensor([number]), self._slots(packed))
         cached = self.ring.read(layout)
-        scores: list[Tensor] = []
+        said: list[Outputs] = []
 
         def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
             out = backbone(self._inputs(fresh, x, signal, stride), layout, cached)
-            scores[:] = [out.reward[:, -1], out.ended[:, -1]]
+            said[:] = [out]
             if weak is None:
                 return out.clean[:, -1]
             without = backbone(self._inputs(weak, x, signal, stride), layout, cached)
             return torch.lerp(without.clean[:, -1], out.clean[:, -1], guidance)
 
-        return euler(predict, fresh.latents, steps), scores[0], scores[1]
+        return euler(predict, fresh.latents, steps), said[0]
 
     @torch.inference_mode()
     def commit(self, frame: Newest, number: int, packed: bool) -> None:
@@ -66,7 +66,7 @@ class Imagination:
 
     def _inputs(self, frame: Newest, latents: Tensor, signal: Tensor, stride: Tensor) -> Inputs:
         """One frame a session as the backbone's inputs (adds the time axis)."""
-        head = self.model.motion
+        head, units = self.model.motion, self.model.state
         add = lambda x: None if x is None else x[:, None]  # noqa: E731
         return Inputs(
             latents[:, None],
@@ -77,6 +77,7 @@ class Imagination:
             None if head is None else (frame.motion / head.scale)[:, None],
             add(frame.condition),
             add(frame.facts),
+            None if units is None or frame.before is None else units.told(frame.before)[:, None],
         )
 
     def _slots(self, packed: bool) -> list[tuple[int, Tensor]]:

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.backbone.motion import MotionConfig, MotionHead
+from core.backbone.state import StateConfig, StateUnits
 from core.backbone.transformer import ActionConfig, Backbone, BackboneConfig, FrameShape
 from core.config import load_yaml, to_dict
 from core.episodes.episode import FACTS
@@ -25,6 +26,8 @@ from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
 from core.memory.spatial import SpatialConfig, Views
 
 WEIGHTS, CONFIG = "world.safetensors", "world.yaml"
+EXACT = ("motion.", "state.")
+"""Parts whose weights are kept in single precision: their errors add up from frame to frame."""
 RENDERING_CHANNELS = 2
 """Channels that accompany the latent of a rendering: how much of the token is shown, and how coarsely."""
 SKETCH_CHANNELS = 2
@@ -58,6 +61,8 @@ class WorldConfig:
     """How much what is told counts, unless asked otherwise: 1 as it was learnt, more exaggerates it, at twice the cost."""
     rays: bool = False
     """Whether the backbone is shown where every token looks, so that a rig it has never seen works."""
+    state: tuple[StateConfig, ...] = ()
+    """What is measured of every frame as a whole and predicted of the next; none for a world of pictures alone."""
 
     def __post_init__(self) -> None:
         if self.tokenizer.time_factor != 1:
@@ -71,6 +76,16 @@ class WorldConfig:
     def conditions(self) -> tuple[str, ...]:
         """Names of what this world is told of every frame, as in `Episode.conditions`."""
         return ((SKETCH, SKETCH_DEPTH) if self.sketch else ()) + ((FACTS,) if self.facts else ())
+
+    @property
+    def state_size(self) -> int:
+        """S: numbers in a state."""
+        return sum(part.size for part in self.state)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names of all that must come with a real frame, as in `Episode.conditions`."""
+        return self.conditions + tuple(part.name for part in self.state)
 
     @property
     def height(self) -> int:
@@ -93,6 +108,7 @@ class WorldConfig:
             + RAY_CHANNELS * self.rays,
             motion=self.motion is not None,
             facts=self.facts,
+            state=self.state_size,
         )
 
 
@@ -108,6 +124,7 @@ class WorldModel(nn.Module):
         latent_size = shape.tokens * shape.channels
         self.motion = MotionHead(config.motion, config.action, latent_size) if config.motion else None
         self.blend = Blend(config.blend, config.tokenizer.near, config.sketch) if config.spatial else None
+        self.state = StateUnits(config.state_size) if config.state else None
 
     def condition(self, rendering: Views, sketch: Sketch | None) -> Tensor:
         """What memory shows and what is known of N views, as the backbone's condition (N, D, h, w).
@@ -157,17 +174,20 @@ class WorldModel(nn.Module):
 
     def fingerprint(self) -> str:
         """Identifies weights and config; saved sessions and key logs carry it."""
-        digest = hashlib.sha256(repr(to_dict(self.config)).encode())
+        config = to_dict(self.config)
+        if not self.config.state:
+            del config["state"]  # worlds keep the fingerprint that they had before there were states
+        digest = hashlib.sha256(repr(config).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())
             digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     def save(self, folder: Path) -> None:
-        """Write config and weights into `folder`, atomically: half precision but for the motion head, whose errors add up."""
+        """Write config and weights into `folder`, atomically: half precision, but for what is EXACT."""
         import yaml
 
-        precision = lambda name: torch.float32 if name.startswith("motion.") else torch.float16  # noqa: E731
+        precision = lambda name: torch.float32 if name.startswith(EXACT) else torch.float16  # noqa: E731
         tensors = {n: t.detach().to(precision(n)).contiguous() for n, t in self.state_dict().items()}
         write_text(folder / CONFIG, yaml.safe_dump(to_dict(self.config), sort_keys=False))
         with atomic_path(folder / WEIGHTS) as temporary:

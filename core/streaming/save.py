@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.streaming.world import World
 
 FORMAT = "zoetrope-session-5"
-_NEWEST = ("latents", "action", "started", "motion", "condition", "facts")
+_NEWEST = ("latents", "action", "started", "motion", "condition", "facts", "before")
 _KEYFRAME = ("picture", *KEPT)
 
 
@@ -35,6 +35,8 @@ def write_session(session: Session, path: Path) -> None:
     tensors |= {"motion": session._motion, "action": session._action, "tint": session._tint}
     if session._pose is not None:
         tensors["pose"] = session._pose
+    if session.world.config.state:
+        tensors["state"] = session._state
     if session._rays is not None:
         tensors["rays"] = session._rays
     if session.newest is not None:
@@ -125,9 +127,9 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
         times.copy_(tensors[f"ring.times.{i}"])
     session._motion, session._action, session._pose = tensors["motion"], tensors["action"], tensors.get("pose")
     if "newest.latents" in tensors:
-        latents, action, started, motion, condition, told = (tensors.get(f"newest.{n}") for n in _NEWEST)
-        assert latents is not None and action is not None and started is not None and motion is not None
-        session.newest = Newest(latents, action, started, motion, condition, told)
+        session.newest = Newest(**{n: tensors.get(f"newest.{n}") for n in _NEWEST})  # type: ignore[arg-type]
+    if world.config.state:
+        session._state = tensors["state"]
     session._rays, session._tint = tensors.get("rays"), tensors["tint"]
     config = world.config
     if config.spatial is not None:

@@ -11,10 +11,8 @@ Shape letters: B sessions in the batch, V cameras, A action size.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from core.backbone.state import join_state
 from core.backbone.transformer import MOTION_SIZE
 from core.episodes.episode import FACTS, Episode
 from core.errors import ZoetropeError
@@ -30,7 +29,18 @@ from core.memory.geometry import move, relative_motion
 from core.memory.obstacles import CLEAR, SCAN_SECTORS
 from core.memory.sketch import SKETCH, SKETCH_DEPTH, TINT_EVIDENCE, Sketch, fit_tint, tint_evidence
 from core.memory.spatial import Keyframe, Rendering, SpatialMemory, Views, Witnesses
-from core.streaming.frames import Conditions, Frame, Keyframes, MemoryView, Newest, done
+from core.streaming.clock import Clock
+from core.streaming.frames import (
+    Conditions,
+    Frame,
+    Keyframes,
+    MemoryView,
+    Newest,
+    done,
+    flat_sketch,
+    flat_views,
+    members_of,
+)
 from core.streaming.imagination import Imagination
 
 if TYPE_CHECKING:
@@ -73,6 +83,8 @@ class Session:
         self.newest: Newest | None = None
         """The newest frame's latents and conditions; training on a session's own history reads them."""
         self._pose: Tensor | None = None
+        self._state = torch.zeros(batch, world.config.state_size)
+        """(B, S) of the newest frame: measured, or predicted."""
         self._motion = torch.zeros(batch, MOTION_SIZE)
         self._action = self._blank_action(batch)
         self._recalled: tuple[int, ...] = ()
@@ -97,7 +109,7 @@ class Session:
             frames = pick([c.frames for c in contexts], t)
             pose, depth = pick([c.pose for c in contexts], t), pick([c.depth for c in contexts], t)
             assert frames is not None
-            known = {name: np.stack([c.conditions[name][t] for c in contexts]) for name in self.world.config.conditions}
+            known = {name: np.stack([c.conditions[name][t] for c in contexts]) for name in self.world.config.measured}
             self._observe(frames, action, pose, depth, known)
         self._remember_state()
 
@@ -126,14 +138,17 @@ class Session:
         depth: np.ndarray | None = None,
         conditions: Conditions | None = None,
     ) -> None:
-        """A real frame happened: uint8 (V, H, W, 3) after `action`, with pose (V, 4, 4) and depth (V, H, W) where known."""
+        """A real frame happened: uint8 (V, H, W, 3) after `action`, with pose (V, 4, 4) and depth (V, H, W) where known.
+
+        `conditions` says what is known of it; in a world with a state its parts must be there.
+        """
         self._take_snapshot()
         entry = (
             self._batched(frames, 4),
             self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0),
             None if pose is None else self._batched(pose, 3),
             None if depth is None else self._batched(depth, 3),
-            self._batched_conditions(conditions),
+            self._batched_real(conditions or {}),
         )
         self._log.append(("observe", *entry))
         self._observe(*entry)
@@ -167,6 +182,7 @@ class Session:
         twin._rays, twin._tint = pick(self._rays), self._tint[rows]
         twin._coming = tuple(done([made[i] for i in members]) for made in (f.result() for f in self._coming) if made)
         twin._pose, twin._motion, twin._action = pick(self._pose), self._motion[rows], self._action[rows]
+        twin._state = self._state[rows]
         if (newest := self.newest) is not None:
             seen = newest.rendering
             twin.newest = Newest(
@@ -178,6 +194,7 @@ class Session:
                 facts=pick(newest.facts),
                 rendering=None if seen is None else (seen[0][rows], seen[1][rows], seen[2][rows], seen[3][rows]),
                 sketch=None if newest.sketch is None else newest.sketch.map(lambda x: x[rows]),
+                before=pick(newest.before),
             )
         twin._recalled = self._recalled if members[0] == 0 else ()  # the map shows the first member alone
         twin.rendering, twin.timings, twin._snapshots, twin._log = None, {}, [], []
@@ -253,7 +270,7 @@ class Session:
 
     @torch.inference_mode()
     def _step(self, action: np.ndarray, given: np.ndarray | None, known: Conditions) -> Future[Frame]:
-        clock, background = _Clock(), self.world.background
+        clock, background = Clock(), self.world.background
         with clock.during("memory"):
             self._remember(self._coming[:-1])
             moved = torch.from_numpy(action)
@@ -266,19 +283,21 @@ class Session:
         self._committed.result()
         with clock.during("imagine"):
             started = torch.full((len(self.seeds),), self.newest is not None)
-            fresh = Newest(self._noise(), moved, started, self._relative(pose), condition, facts, shown, sketch)
+            fresh = Newest(
+                self._noise(), moved, started, self._relative(pose), condition, facts, shown, sketch, self._known_state
+            )
             weak = None
             if self.guidance != 1 and self.world.config.conditions:
                 blank = None if facts is None else torch.zeros_like(facts)
                 unknown = None if sketch is None else sketch.blank()
                 weak = replace(fresh, condition=self._condition(rendering, unknown), facts=blank)
-            latents, reward, ended = self._imagination.imagine(
-                fresh, self.number, self.steps, self.packed_on, weak, self.guidance
-            )
-        number, imagined = self.number, replace(fresh, latents=latents)
-        self._accept(imagined, pose, clock)
+            latents, said = self._imagination.imagine(fresh, self.number, self.steps, self.packed_on, weak, self.guidance)
+        number, imagined, state = self.number, replace(fresh, latents=latents), self._state
+        if self.world.model.state is not None and said.state is not None:
+            state = self.world.model.state.after(state, said.state[:, -1])
+        self._accept(imagined, pose, state, clock)
         picture = background.submit(self._show, imagined, clock)
-        frame = background.submit(self._frame, picture, pose, reward, ended)
+        frame = background.submit(self._frame, picture, pose, said.reward[:, -1], said.ended[:, -1], state)
         made = background.submit(self._make_keyframes, picture, imagined, pose, witnesses, number, clock)
         self._coming = (*self._coming, made)
         return frame
@@ -306,7 +325,7 @@ class Session:
         latents = model.tokenizer.encode(seen[:, None], None if known is None else known[:, None])[:, 0]
         plain = self._sketch(given)
         if known is not None and plain is not None:
-            evidence = zip(_members(plain, batch), model.tokenizer.pack(seen)[0][:, :, :3], known)
+            evidence = zip(members_of(plain, batch), model.tokenizer.pack(seen)[0][:, :, :3], known)
             self._tint = self._tint + torch.stack([tint_evidence(*of) for of in evidence])
         sketch = None if plain is None else plain.tinted(self.tint)
         rendering = self._before(sketch, self._render(where)[0])
@@ -323,29 +342,33 @@ class Session:
             self._coming = (done(self._keyframes(pixels, known, where, rendering, None, self.number)),)
             self._remember(self._coming)
         facts = self._facts(given)
-        self._accept(Newest(latents, moved, started, motion, condition, facts, rendering, sketch), where, _Clock())
+        config = self.world.config
+        state = torch.from_numpy(join_state(config.state, given)) if config.state else self._state
+        newest = Newest(latents, moved, started, motion, condition, facts, rendering, sketch, self._known_state)
+        self._accept(newest, where, state, Clock())
 
-    def _accept(self, frame: Newest, pose: Tensor | None, clock: _Clock) -> None:
+    def _accept(self, frame: Newest, pose: Tensor | None, state: Tensor, clock: Clock) -> None:
         """Go on from a frame; what follows is asked for only once it is in the ring."""
-        self.newest = frame
+        self.newest, self._state = frame, state
         self._motion, self._action, self._pose = frame.motion, frame.action, pose
         commit = clock.timed("imagine", self._imagination.commit)
         self._committed = self.world.background.submit(commit, frame, self.number, self.packed_on)
         self.number += 1
 
     @torch.inference_mode()
-    def _show(self, frame: Newest, clock: _Clock) -> Shown:
+    def _show(self, frame: Newest, clock: Clock) -> Shown:
         model = self.world.model
         with clock.during("decode"):
-            pixels = model.show(frame.latents.flatten(0, 1), _flat_views(frame.rendering), _flat_sketch(frame.sketch))
+            pixels = model.show(frame.latents.flatten(0, 1), flat_views(frame.rendering), flat_sketch(frame.sketch))
             pixels = pixels.unflatten(0, (len(self.seeds), -1))
             frames, depth = model.tokenizer.unpack(pixels)
             self.rendering = None if frame.rendering is None else self._as_frame(frame.rendering[0])
         return pixels, frames.numpy(), depth
 
-    def _frame(self, shown: Future[Shown], pose: Tensor | None, reward: Tensor, ended: Tensor) -> Frame:
+    def _frame(self, shown: Future[Shown], pose: Tensor | None, reward: Tensor, ended: Tensor, state: Tensor) -> Frame:
         _, frames, depth = shown.result()
-        return self._unbatch(Frame(frames, _array(depth), _array(pose), reward.numpy(), (ended > 0).numpy()))
+        told = state.numpy().copy() if self.world.config.state else None
+        return self._unbatch(Frame(frames, _array(depth), _array(pose), reward.numpy(), (ended > 0).numpy(), told))
 
     @torch.inference_mode()
     def _make_keyframes(
@@ -355,7 +378,7 @@ class Session:
         pose: Tensor | None,
         witnesses: Seers,
         number: int,
-        clock: _Clock,
+        clock: Clock,
     ) -> Keyframes:
         pixels, _, depth = picture.result()
         with clock.during("memory"):
@@ -457,6 +480,18 @@ class Session:
             out[name] = value
         return out
 
+    def _batched_real(self, given: Conditions) -> Conditions:
+        """What comes with a real frame, each with a leading axis B: every condition, and the state, which must be there."""
+        config, state = self.world.config, {}
+        for part in config.state:
+            if part.name not in given:
+                raise ZoetropeError(f"session: world '{config.name}' needs '{part.name}' of every real frame")
+            array = np.asarray(given[part.name], np.float32)
+            state[part.name] = array[None] if self.single else array
+            if state[part.name].shape != (len(self.seeds), part.size):
+                raise ZoetropeError(f"session: {part.name}: expected {part.size} numbers, found shape {array.shape}")
+        return self._batched_conditions({n: v for n, v in given.items() if n not in state}) | state
+
     def _sketch(self, known: Conditions) -> Sketch | None:
         return Sketch.unpack(known[SKETCH], known[SKETCH_DEPTH]) if SKETCH in known else None
 
@@ -472,10 +507,15 @@ class Session:
     def _condition(self, rendering: Views | None, sketch: Sketch | None) -> Tensor | None:
         if rendering is None:
             return None
-        flat = _flat_views(rendering)
+        flat = flat_views(rendering)
         assert flat is not None
-        coded = self.world.model.condition(flat, _flat_sketch(sketch)).unflatten(0, (len(self.seeds), -1))
+        coded = self.world.model.condition(flat, flat_sketch(sketch)).unflatten(0, (len(self.seeds), -1))
         return coded if self._rays is None else torch.cat([coded, self._rays], 2)
+
+    @property
+    def _known_state(self) -> Tensor | None:
+        """The newest frame's state (B, S), from which the next frame comes."""
+        return self._state if self.world.config.state else None
 
     @property
     def _settings(self) -> tuple[int, float, bool, bool]:
@@ -515,7 +555,8 @@ class Session:
         if not self.single:
             return out
         pick = lambda x: None if x is None else x[0]  # noqa: E731
-        return Frame(out.frame[0], pick(out.depth), pick(out.pose), float(out.reward[0]), bool(out.terminated[0]))
+        scores = float(out.reward[0]), bool(out.terminated[0])
+        return Frame(out.frame[0], pick(out.depth), pick(out.pose), *scores, pick(out.state))
 
     def _as_frame(self, colour: Tensor) -> np.ndarray:
         frame = self.world.model.tokenizer.unpack(torch.cat([colour, torch.ones_like(colour[:, :, :1])], 2))[0].numpy()
@@ -548,43 +589,6 @@ class Session:
         history = (self._snapshots, self._log)
         self.__dict__.update(copy.__dict__)
         self._snapshots, self._log = history
-
-
-class _Clock:
-    """What the stages of one step took, wherever they ran."""
-
-    def __init__(self) -> None:
-        self.milliseconds: dict[str, float] = {}
-
-    @contextmanager
-    def during(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        yield
-        self.milliseconds[name] = self.milliseconds.get(name, 0.0) + (time.perf_counter() - begun) * 1e3
-
-    def timed(self, name: str, function: Callable[..., None]) -> Callable[..., None]:
-        def run(*arguments: Any) -> None:
-            with self.during(name):
-                function(*arguments)
-
-        return run
-
-
-def _flat_views(views: Views | None) -> Views | None:
-    """Merge sessions and cameras into one axis."""
-    if views is None:
-        return None
-    colour, depth, valid, coarseness = (x.flatten(0, 1) for x in views)
-    return colour, depth, valid, coarseness
-
-
-def _flat_sketch(sketch: Sketch | None) -> Sketch | None:
-    return None if sketch is None else sketch.map(lambda x: x.flatten(0, 1))
-
-
-def _members(sketch: Sketch, count: int) -> list[Sketch]:
-    """The sketch of each of a batch of `count` sessions."""
-    return [sketch.map(lambda x, i=i: x[i]) for i in range(count)]
 
 
 def _array(x: Tensor | None) -> np.ndarray | None:

@@ -64,7 +64,7 @@ class World:
         if not contexts or len({len(c) for c in contexts}) != 1:
             raise ZoetropeError("open: a batch needs at least one context, and contexts of the same length")
         seeds = [seed + i for i in range(len(contexts))] if isinstance(seed, int) else list(seed)
-        self._check(contexts[0])
+        self._check(contexts[0], blank)
         session = Session(self, seeds, single=isinstance(context, Episode))
         session.begin(contexts, blank)
         return session
@@ -98,10 +98,11 @@ class World:
             if (t - context) % stride == 0:
                 shown = session.fork().step(window.action[order[t - 1]]).frame
                 errors.append(float(np.square((shown.astype(np.float32) - window.frames[t]) / 255).mean()))
-            session.observe(window.frames[t], window.action[t - 1], pick(window.pose, t), pick(window.depth, t))
+            state = {part.name: window.conditions[part.name][t] for part in self.config.state}
+            session.observe(window.frames[t], window.action[t - 1], pick(window.pose, t), pick(window.depth, t), state)
         return float(np.mean(errors))
 
-    def _check(self, context: Episode) -> None:
+    def _check(self, context: Episode, blank: bool) -> None:
         config = self.config
         found = context.frames.shape[1:4]
         if found != (config.cameras, config.height, config.width):
@@ -111,5 +112,12 @@ class World:
             )
         if config.motion is not None and (context.pose is None or context.intrinsics is None):
             raise ZoetropeError(f"open: world '{config.name}' needs the pose and intrinsics of its context frames")
-        if missing := [name for name in config.conditions if name not in context.conditions]:
+        if missing := [name for name in config.measured if name not in context.conditions]:
             raise ZoetropeError(f"open: world '{config.name}' needs '{missing[0]}' among its context's conditions")
+        for part in config.state:
+            if (found := context.conditions[part.name].shape[1:]) != (part.size,):
+                raise ZoetropeError(
+                    f"open: {part.name}: world '{config.name}' knows {part.size} numbers, the context has {found}"
+                )
+        if blank and config.state:
+            raise ZoetropeError(f"open: world '{config.name}' goes on from a measured state; it cannot begin from nothing")

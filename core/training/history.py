@@ -60,25 +60,31 @@ def _rollout(
         "motion",
         "condition",
         "facts",
+        "state",
+        "before",
         "tint",
         "told",
         *RENDERING,
     )
     real = prepared.read(index, names, start, length)
     session = world.open(episode.window(0, config.context), seed=index)
-    past, renderings, conditions, tint = [], [], [], session.tint[0]
+    past, before, renderings, conditions, tint = [], [], [], [], session.tint[0]
     for t in range(config.context, length):
         told = {name: episode.conditions[name][t] for name in world.config.conditions}
         session.step(episode.action[t - 1], None if episode.pose is None else episode.pose[t], told)
         newest = session.newest
         assert newest is not None
         past.append(newest.latents[0])
+        if newest.before is not None:
+            before.append(newest.before[0])
         if newest.rendering is not None and newest.condition is not None:
             renderings.append([x[0] for x in newest.rendering])
             conditions.append(newest.condition[0])
     imagined = slice(config.context, None)
     real["past"] = real["latents"].clone()
     real["past"][imagined] = torch.stack(past).half()
+    if before:
+        real["before"][imagined] = torch.stack(before)
     if renderings:
         packed = pack_rendering({n: torch.stack([r[i] for r in renderings]) for i, n in enumerate(RENDERING)})
         for name in RENDERING:

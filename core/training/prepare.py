@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
+from core.backbone.state import join_state
 from core.episodes.episode import FACTS, Episode
 from core.episodes.store import EpisodeStore
 from core.files import atomic_path
@@ -203,7 +204,18 @@ def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, 
         out |= _remember(model, episode, config, told, rng)
     if model.config.facts:
         out["facts"] = torch.from_numpy(episode.conditions[FACTS] * told[:, None]).float()
+    if model.config.state:
+        out["state"] = torch.from_numpy(join_state(model.config.state, episode.conditions))
+        out["before"] = torch.cat([out["state"][:1], out["state"][:-1]])
     return out
+
+
+def measure_state(model: WorldModel, prepared: PreparedStore) -> None:
+    """Take the units of the world's state from all that is prepared."""
+    assert model.state is not None
+    read = [prepared.read(index, ("state", "before", "started")) for index in prepared.indices()]
+    moved = [(r["state"] - r["before"])[r["started"]] for r in read]
+    model.state.measure(torch.cat([r["state"] for r in read]), torch.cat(moved))
 
 
 def _encode(model: WorldModel, frames: Tensor, depth: Tensor | None) -> Tensor:

@@ -17,7 +17,7 @@ from core.heap import keep_freed_memory
 from core.latents.objective import BlendLossConfig, TokenizerLossConfig
 from core.streaming.model import WorldConfig, WorldModel
 from core.training.history import HistoryConfig, roll_out
-from core.training.prepare import PrepareConfig, prepare, prepare_walks
+from core.training.prepare import PrepareConfig, measure_state, prepare, prepare_walks
 from core.training.stages import train_blend, train_dynamics, train_motion, train_tokenizer
 from core.training.trainer import TrainConfig, Trainer
 
@@ -71,6 +71,8 @@ def train(
     )
     model.tokenizer.requires_grad_(False)
     prepared = prepare(model, store, recipe.prepare, folder / "prepared", progress)
+    if model.state is not None:
+        measure_state(model, prepared)
     if model.motion is not None and recipe.motion is not None:
         walks = prepare_walks(model, store, folder / "walks", progress)
         done("motion", train_motion(model, walks, recipe.motion, folder / "motion", progress))

@@ -133,7 +133,7 @@ def train_motion(
     return trainer
 
 
-WINDOW_NAMES = ("latents", "past", "action", "started", "motion", "condition", "facts", "reward", "ended")
+WINDOW_NAMES = ("latents", "past", "action", "started", "motion", "condition", "facts", "before", "state", "reward", "ended")
 
 
 class WindowSampler:
@@ -171,13 +171,30 @@ def window_inputs(model: WorldModel, batch: dict[str, Tensor]) -> Inputs:
     condition = batch["condition"].float() if "condition" in batch else None
     motion = None if model.motion is None else batch["motion"] / model.motion.scale
     action, started = batch["action"], batch["started"]
-    return Inputs(latents, torch.ones(b, t), torch.zeros(b, t), action, started, motion, condition, batch.get("facts"))
+    before = None if model.state is None else model.state.told(batch["before"])
+    levels = torch.ones(b, t), torch.zeros(b, t)
+    return Inputs(latents, *levels, action, started, motion, condition, batch.get("facts"), before)
+
+
+def disturbed(before: Tensor, change: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """States (B, T, S) as a session would have predicted them: off by up to `most` typical changes (S,).
+
+    Half of it is the same for all frames of a window, as drift is: only its pictures show that something is wrong.
+    """
+    b, t, s = before.shape
+    draw = lambda *size: torch.randn(*size, generator=generator)  # noqa: E731
+    amount = most * torch.rand(b, 1, 1, generator=generator)
+    return before + change * amount * (draw(b, 1, s) + draw(b, t, s)) / 2
 
 
 def window_loss(
     model: WorldModel, flow: FlowConfig, batch: dict[str, Tensor], generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """The world model's loss of a batch of windows."""
+    changes = None
+    if model.state is not None:
+        batch = batch | {"before": disturbed(batch["before"], model.state.change, flow.state_noise, generator)}
+        changes = model.state.wanted(batch["before"], batch["state"])
     inputs = window_inputs(model, batch)
     shown = None if inputs.condition is None else inputs.condition[:, :, :, model.config.tokenizer.channels]
     past = batch["past"].float() if "past" in batch else inputs.latents
@@ -188,6 +205,7 @@ def window_loss(
         past,
         batch.get("reward"),
         batch.get("ended"),
+        changes,
         shown,
         model.tokenizer.importance,
         generator,

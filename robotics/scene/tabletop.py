@@ -98,6 +98,9 @@ class Tabletop:
         success = self._held >= HOLD
         return Outcome(observation, float(reached), success, success or self._frame + 1 >= self.horizon)
 
+    def reached(self, observation: Observation) -> bool:
+        return self._challenge.reached(observation.proprioception, observation.known_objects)
+
     def snapshot(self) -> Snapshot:
         if self._seed is None:
             raise ZoetropeError(f"task '{self.name}': reset it before taking a snapshot")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from core.backbone.motion import MotionConfig
+from core.backbone.state import StateConfig
 from core.backbone.transformer import ActionConfig, BackboneConfig
 from core.episodes.episode import Episode
 from core.latents.autoencoder import TokenizerConfig
@@ -19,8 +20,13 @@ CONTEXT = ContextConfig(
 )
 
 
-def world_config(cameras: int = 1, spatial: bool = True, discrete: bool = False, told: bool = False) -> WorldConfig:
-    """32x64 frames, 8 tokens a camera. `told`: with sketches, facts and rays, and 28 rows, which are no multiple of a token."""
+def world_config(
+    cameras: int = 1, spatial: bool = True, discrete: bool = False, told: bool = False, state: bool = False
+) -> WorldConfig:
+    """32x64 frames, 8 tokens a camera. `told`: with sketches, facts and rays, and 28 rows, which are no multiple of a token.
+
+    `state`: with joints and things that are predicted.
+    """
     return WorldConfig(
         name="tiny",
         cameras=cameras,
@@ -41,6 +47,7 @@ def world_config(cameras: int = 1, spatial: bool = True, discrete: bool = False,
         sketch=told,
         facts=3 if told else 0,
         rays=told,
+        state=(StateConfig(name="joints", size=2), StateConfig(name="things", size=3)) if state else (),
     )
 
 
@@ -72,6 +79,7 @@ def episode(config: WorldConfig, length: int = 20, seed: int = 0) -> Episode:
         "sketch_depth": rng.uniform(0, 4, shape).astype(np.float16),
         "facts": rng.normal(size=(length, config.facts)).astype(np.float32),
     }
+    conditions |= {p.name: np.cumsum(rng.normal(0, 0.1, (length, p.size)), 0).astype(np.float32) for p in config.state}
     conditions["sketch"] = conditions["sketch"].astype(np.uint8)
     return Episode(
         frames=rng.integers(0, 256, (*shape, 3), dtype=np.uint8),
@@ -79,5 +87,5 @@ def episode(config: WorldConfig, length: int = 20, seed: int = 0) -> Episode:
         pose=pose,
         intrinsics=np.tile(intrinsics, (config.cameras, 1, 1)),
         depth=rng.uniform(1, 4, shape).astype(np.float16),
-        conditions={name: conditions[name] for name in config.conditions},
+        conditions={name: conditions[name] for name in config.measured},
     )

@@ -1,0 +1,46 @@
+"""`zoetrope robot`: its commands and their options. What a command does is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    doors = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, text: str) -> argparse.ArgumentParser:
+        command = doors.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        command.set_defaults(door=lambda args: import_module(f"apps.robot.{name}").run(args))
+        return command
+
+    _evaluate(add("evaluate", "run policies in the generated world and in MuJoCo, and say how far the world can be trusted"))
+
+
+def _evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default="push", metavar="NAME", help="what is to be done (default: %(default)s)")
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="expert, noisy:0.5, burst:0.25, delay:5, bias:0.25, random, or yours as package.module:factory; may be repeated",
+    )
+    parser.add_argument("--episodes", type=int, default=50, help="starts, each played by every policy (default: 50)")
+    parser.add_argument("--generated", type=int, default=0, help="further starts that only the generated world plays")
+    parser.add_argument("--replay", action="store_true", help="also replay MuJoCo's actions in the generated world")
+    parser.add_argument(
+        "--judge",
+        choices=("objects", "reward"),
+        default="objects",
+        help="who says whether the goal holds in the generated world: the task's rule on predicted objects, or a reward",
+    )
+    parser.add_argument("--batch", type=int, default=16, help="episodes imagined at once (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the first start (default: %(default)s)")
+    parser.add_argument(
+        "--world", metavar="NAME", help="a robot world's name, or a folder with trained weights (default: TASK)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with tables, a scatter and videos")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/TASK/evaluation)")
