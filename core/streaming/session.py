@@ -540,8 +540,8 @@ class Session:
     def _batched(self, value: Any, dimensions: int) -> np.ndarray:
         """`value` with a leading axis B; a single session's gets one of length 1."""
         array = np.asarray(value)
-        if array.dtype == np.float64:
-            array = array.astype(np.float32)
+        if array.dtype == np.float64 or (dimensions == 1 and np.issubdtype(array.dtype, np.integer)):
+            array = array.astype(np.float32)  # a continuous action may be written in whole numbers
         if np.issubdtype(array.dtype, np.integer) and array.dtype != np.uint8:
             array = array.astype(np.int64)
         array = array[None] if self.single else array

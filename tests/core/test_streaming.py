@@ -92,6 +92,13 @@ def played(session, data, count: int) -> list[np.ndarray]:
     return [session.step(data.action[i % len(data)]).frame for i in range(count)]
 
 
+def test_a_continuous_action_may_be_written_in_whole_numbers():
+    w = world()
+    data = episode(w.config)
+    one, other = (w.open(data.window(0, 6), seed=1).step(action).frame for action in ([1, 0, 0], [1.0, 0.0, 0.0]))
+    assert np.array_equal(one, other)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_seed_fork_rewind_and_resume_are_bit_exact(kind, tmp_path):
     w = world(**kind)
