@@ -92,7 +92,7 @@ class Task(Protocol):
         ...
 
     def snapshot(self) -> Any:
-        """The exact state, picklable: what follows `restore` is bit for bit what would have followed now."""
+        """The exact state, a value of its own: what follows `restore` is bit for bit what would have followed now."""
         ...
 
     def restore(self, snapshot: Any) -> Observation:

@@ -93,7 +93,7 @@ def rows(figures: dict[str, Any]) -> list[Figure]:
     out: list[Figure] = []
 
     def add(label: str, found: dict | None, unit: str, target: float | None = None, side: int = _AT_LEAST) -> None:
-        if not found or found["value"] is None:
+        if not found:
             return
         low, high = found.get("ci95") or (None, None)
         met = None if target is None else (found["value"] - target) * side >= 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,14 @@ class Interval:
     @property
     def bounds(self) -> list[float]:
         return [self.low, self.high]
+
+
+def figure(interval: Interval | None) -> dict[str, Any] | None:
+    """As it is reported: its value, its 95 % interval, how many values it rests on; None for what was not measured."""
+    if interval is None or not np.isfinite(interval.value):
+        return None
+    bounds = interval.bounds if np.isfinite(interval.bounds).all() else None
+    return {"value": interval.value, "ci95": bounds, "n": interval.count}
 
 
 def mean(values: Sequence[float] | np.ndarray, groups: Sequence | None = None, seed: int = 0) -> Interval | None:

@@ -8,24 +8,23 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core import weights
 from core.backbone.motion import MotionConfig, MotionHead
 from core.backbone.state import StateConfig, StateUnits
 from core.backbone.transformer import ActionConfig, Backbone, BackboneConfig, FrameShape
-from core.config import load_yaml, to_dict
+from core.config import to_dict
 from core.episodes.episode import FACTS
 from core.errors import ZoetropeError
-from core.files import atomic_path, write_text
 from core.latents.autoencoder import Tokenizer, TokenizerConfig
 from core.latents.blend import Blend, BlendConfig
 from core.memory.geometry import pixel_rays
 from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
 from core.memory.spatial import SpatialConfig, Views
 
-WEIGHTS, CONFIG = "world.safetensors", "world.yaml"
+NAME = "world"
+WEIGHTS, CONFIG = f"{NAME}.safetensors", f"{NAME}.yaml"
 EXACT = ("motion.", "state.")
 """Parts whose weights are kept in single precision: their errors add up from frame to frame."""
 RENDERING_CHANNELS = 2
@@ -63,6 +62,8 @@ class WorldConfig:
     """Whether the backbone is shown where every token looks, so that a rig it has never seen works."""
     state: tuple[StateConfig, ...] = ()
     """What is measured of every frame as a whole and predicted of the next; none for a world of pictures alone."""
+    accelerations: tuple[str | dict, ...] = ()
+    """Techniques and presets that are on unless asked otherwise (`core.acceleration.catalog`)."""
 
     def __post_init__(self) -> None:
         if self.tokenizer.time_factor != 1:
@@ -175,6 +176,7 @@ class WorldModel(nn.Module):
     def fingerprint(self) -> str:
         """Identifies weights and config; saved sessions and key logs carry it."""
         config = to_dict(self.config)
+        del config["accelerations"]  # what is put on changes no weights
         if not self.config.state:
             del config["state"]  # worlds keep the fingerprint that they had before there were states
         digest = hashlib.sha256(repr(config).encode())
@@ -185,32 +187,9 @@ class WorldModel(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write config and weights into `folder`, atomically: half precision, but for what is EXACT."""
-        import yaml
-
-        precision = lambda name: torch.float32 if name.startswith(EXACT) else torch.float16  # noqa: E731
-        tensors = {n: t.detach().to(precision(n)).contiguous() for n, t in self.state_dict().items()}
-        write_text(folder / CONFIG, yaml.safe_dump(to_dict(self.config), sort_keys=False))
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file(tensors, temporary)
+        weights.save(self, self.config, folder, NAME, lambda name, _: name.startswith(EXACT))
 
     @staticmethod
     def load(folder: Path) -> WorldModel:
         """Read a world. Raises ZoetropeError when anything is missing, cut short or of another architecture."""
-        config = load_yaml(WorldConfig, folder / CONFIG)
-        model = WorldModel(config)
-        path = folder / WEIGHTS
-        try:
-            with safe_open(path, framework="pt") as file:
-                stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except FileNotFoundError:
-            raise ZoetropeError(f"{path}: no weights; train them with 'zoetrope train {config.name}'") from None
-        except (SafetensorError, OSError) as error:
-            raise ZoetropeError(f"{path}: damaged weights ({error}); restore the file or train again") from None
-        wanted = model.state_dict()
-        wrong = [n for n in wanted if n not in stored or stored[n].shape != wanted[n].shape] + [
-            n for n in stored if n not in wanted
-        ]
-        if wrong:
-            raise ZoetropeError(f"{path}: weights of another architecture than {folder / CONFIG} ('{wrong[0]}' does not fit)")
-        model.load_state_dict({n: t.to(wanted[n].dtype) for n, t in stored.items()})
-        return model.eval()
+        return weights.load(WorldModel, WorldConfig, folder, NAME, "train them with 'zoetrope train'")

@@ -27,6 +27,7 @@ from core.episodes.episode import FACTS, Episode
 from core.errors import ZoetropeError
 from core.memory.geometry import move, relative_motion
 from core.memory.obstacles import CLEAR, SCAN_SECTORS
+from core.memory.ring import KeyValueRing
 from core.memory.sketch import SKETCH, SKETCH_DEPTH, TINT_EVIDENCE, Sketch, fit_tint, tint_evidence
 from core.memory.spatial import Keyframe, Rendering, SpatialMemory, Views, Witnesses
 from core.streaming.clock import Clock
@@ -41,7 +42,6 @@ from core.streaming.frames import (
     flat_views,
     members_of,
 )
-from core.streaming.imagination import Imagination
 
 if TYPE_CHECKING:
     from core.streaming.world import World
@@ -69,7 +69,7 @@ class Session:
         self.number = 0
         """Frames so far, the context included."""
         batch = len(self.seeds)
-        self._imagination = Imagination(world.model, batch)
+        self._imagination = world.imagination(world.model, batch)
         self._committed: Future[None] = done(None)
         """The newest frame's way into the key/value ring."""
         self._spatial: list[SpatialMemory] = []
@@ -236,6 +236,12 @@ class Session:
         write_session(self, Path(path))
 
     # -- looking ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def ring(self) -> KeyValueRing:
+        """The key/value ring with every frame so far in it; to be read, not written."""
+        self._committed.result()
+        return self._imagination.ring
 
     @property
     def held(self) -> dict[str, int]:

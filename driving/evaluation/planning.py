@@ -9,10 +9,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from core.evaluation.intervals import figure
 from core.files import write_text
 from core.streaming.world import World
 from driving.dream import Dream
-from driving.evaluation.scores import plain
 from driving.planning import courses
 from driving.planning.imagined import begin, imagination
 from driving.planning.tree import Extrapolated, Outlook, Pictured, Situation, Trial, approach, trial
@@ -49,9 +49,9 @@ def choices(world: World, make_source: Callable[[], Imager], folder: Path, progr
         avoidable=[True] * len(found),
     )
     return {
-        "planning_collision_ratio": plain(whole.rate_over(IMAGINED, STRAIGHT_ON)),
-        "planning_collision_ratio_source": plain(whole.rate_over(SOURCE, STRAIGHT_ON)),
-        **{f"planning_collisions_{name}": plain(whole.rate(name)) for name in whole.collided},
+        "planning_collision_ratio": figure(whole.rate_over(IMAGINED, STRAIGHT_ON)),
+        "planning_collision_ratio_source": figure(whole.rate_over(SOURCE, STRAIGHT_ON)),
+        **{f"planning_collisions_{name}": figure(whole.rate(name)) for name in whole.collided},
         "planning_choices": whole.chosen,
     }
 

@@ -93,15 +93,16 @@ def evaluate(
         other = scores.boxes(detector, score, real, dreamt, indices)
         known = roll_out_all(world, test, indices, out / "told", progress=progress)
         own = scores.boxes(detector, score, test, known, indices)
-        ratio = other["box_recall_ratio"]["value"] / max(own["box_recall_ratio"]["value"], 1e-9)
+        there, here = other["box_recall_ratio"], own["box_recall_ratio"]
+        kept = None
+        if there is not None and here is not None:
+            share = lambda value: value / max(here["value"], 1e-9)  # noqa: E731
+            bounds = there["ci95"] and [share(bound) for bound in there["ci95"]]
+            kept = {"value": share(there["value"]), "ci95": bounds, "n": len(indices)}
         return {
             "unseen_rig_box_recall": other["box_recall"],
             "unseen_rig_box_recall_source": other["box_recall_source"],
-            "unseen_rig_ratio": {
-                "value": ratio,
-                "ci95": [bound / max(own["box_recall_ratio"]["value"], 1e-9) for bound in other["box_recall_ratio"]["ci95"]],
-                "n": len(indices),
-            },
+            "unseen_rig_ratio": kept,
         }
 
     def detectors() -> dict:

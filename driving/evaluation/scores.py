@@ -11,7 +11,7 @@ from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.evaluation import intervals
-from core.evaluation.intervals import Interval
+from core.evaluation.intervals import Interval, figure
 from core.evaluation.metrics import gradient_energy, psnr
 from core.streaming.world import World
 from driving.evaluation.rollouts import CONTEXT
@@ -28,13 +28,6 @@ TURNS = 0.005
 """Standard deviation of the yaw rate, rad/s, above which a scene counts as one in which the ego turns."""
 LOOK_EVERY = 4
 """Every so-manieth imagined frame is looked at by the detector."""
-
-
-def plain(interval: Interval | None) -> dict:
-    """A figure as it is reported: its value, its 95 % interval and how many values it rests on."""
-    if interval is None:
-        return {"value": None, "ci95": None, "n": 0}
-    return {"value": interval.value, "ci95": interval.bounds, "n": interval.count}
 
 
 def pictures(
@@ -64,13 +57,13 @@ def pictures(
                 rows.setdefault(f"{label}_{horizon}", []).append(float(psnr(want, shown)[0]))
             rows.setdefault(f"sharpness_{horizon}", []).append(float(gradient_energy(ours)[0]))
             rows.setdefault(f"sharpness_real_{horizon}", []).append(float(gradient_energy(want)[0]))
-    out: dict = {name: plain(intervals.mean(values)) for name, values in rows.items()}
+    out: dict = {name: figure(intervals.mean(values)) for name, values in rows.items()}
     for base in ("repeat", *less):
         out[f"psnr_gain_over_{base}_db"] = {
-            name: plain(intervals.difference(rows[f"psnr_{name}"], rows[f"psnr_{base}_{name}"])) for name in HORIZONS
+            name: figure(intervals.difference(rows[f"psnr_{name}"], rows[f"psnr_{base}_{name}"])) for name in HORIZONS
         }
     out["sharpness_ratio"] = {
-        name: plain(intervals.ratio(rows[f"sharpness_{name}"], rows[f"sharpness_real_{name}"])) for name in HORIZONS
+        name: figure(intervals.ratio(rows[f"sharpness_{name}"], rows[f"sharpness_real_{name}"])) for name in HORIZONS
     }
     return out
 
@@ -99,9 +92,9 @@ def boxes(detector: Detector, score: float, real: EpisodeStore, dreamt: EpisodeS
     share = lambda a, b: lambda s: s[..., a] / np.maximum(s[..., b], 1)  # noqa: E731
     over = lambda s: (s[..., 0] / np.maximum(s[..., 1], 1)) / np.maximum(s[..., 2] / np.maximum(s[..., 3], 1), 1e-9)  # noqa: E731
     return {
-        "box_recall": plain(intervals.statistic(table, share(0, 1))),
-        "box_recall_source": plain(intervals.statistic(table, share(2, 3))),
-        "box_recall_ratio": plain(intervals.statistic(table, over)),
+        "box_recall": figure(intervals.statistic(table, share(0, 1))),
+        "box_recall_source": figure(intervals.statistic(table, share(2, 3))),
+        "box_recall_ratio": figure(intervals.statistic(table, over)),
         "told_boxes": int(table[:, 1].sum()),
     }
 
@@ -119,9 +112,9 @@ def overlap(real: EpisodeStore, dreamt: EpisodeStore, indices: Sequence[int]) ->
             ours.append(pair[0])
             theirs.append(pair[1])
     return {
-        "overlap_error": plain(intervals.mean(ours)),
-        "overlap_error_source": plain(intervals.mean(theirs)),
-        "overlap_error_ratio": plain(intervals.ratio(ours, theirs)),
+        "overlap_error": figure(intervals.mean(ours)),
+        "overlap_error_source": figure(intervals.mean(theirs)),
+        "overlap_error_ratio": figure(intervals.ratio(ours, theirs)),
     }
 
 
@@ -149,12 +142,12 @@ def ego_motion(rigs: dict[int, Rig], real: EpisodeStore, dreamt: EpisodeStore, i
         pick = lambda rows, c=column: [r[:, c] for r in rows]  # noqa: E731
         want = pick(commanded)
         for name, label in (("dream", ""), ("source", "_source")):
-            out[f"ego_{part}_correlation{label}"] = plain(correlation(pick(read[name]), want))
+            out[f"ego_{part}_correlation{label}"] = figure(correlation(pick(read[name]), want))
         length = min(map(len, want))
         other = [w[:length] for w in want[1:] + want[:1]]
-        out[f"ego_{part}_correlation_shuffled"] = plain(correlation([r[:length] for r in pick(read["dream"])], other))
+        out[f"ego_{part}_correlation_shuffled"] = figure(correlation([r[:length] for r in pick(read["dream"])], other))
     parts = [out["ego_speed_correlation"], out["ego_yaw_rate_correlation"]]
-    out["ego_motion_correlation"] = min(parts, key=lambda figure: figure["value"])
+    out["ego_motion_correlation"] = None if None in parts else min(parts, key=lambda part: part["value"])
     return out
 
 

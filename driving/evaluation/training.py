@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from core.episodes.store import EpisodeStore
+from core.evaluation.intervals import figure
 from core.training.trainer import TrainConfig
-from driving.evaluation.scores import LOOK_EVERY, plain
+from driving.evaluation.scores import LOOK_EVERY
 from driving.gate.boxes import CLASSES, CONDITION, DETECTION_CLASSES, Boxes
 from driving.gate.detector import Detector, DetectorConfig
 from driving.gate.score import Precision, find, precision
@@ -46,9 +47,9 @@ def generated_over_source(
     ours = tested(trained([(generated, train_on)], folder / "generated", progress), test, test_on)
     theirs = tested(trained([(source, train_on)], folder / "source", progress), test, test_on)
     return {
-        "detector_ap_generated": plain(ours.of(kinds)),
-        "detector_ap_source": plain(theirs.of(kinds)),
-        "detector_ap_generated_over_source": plain(ours.over(theirs, kinds)),
+        "detector_ap_generated": figure(ours.of(kinds)),
+        "detector_ap_source": figure(theirs.of(kinds)),
+        "detector_ap_generated_over_source": figure(ours.over(theirs, kinds)),
     }
 
 
@@ -80,7 +81,7 @@ def rare_class(
     gain = None if alone is None or both is None else 100 * (both.value - alone.value)
     return {
         "rare_class": name,
-        "rare_class_ap_source": plain(alone),
-        "rare_class_ap_with_generated": plain(both),
+        "rare_class_ap_source": figure(alone),
+        "rare_class_ap_with_generated": figure(both),
         "rare_class_ap_gain": {"value": gain, "n": int(np.size(test_on)), "scenes_in_source": FEW, "scenes": len(showing)},
     }

@@ -14,14 +14,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-import yaml
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.config import load_yaml, to_dict
+from core import weights
 from core.errors import ZoetropeError
-from core.files import atomic_path, write_text
 from driving.gate.boxes import CLASSES
 
 STRIDE = 4
@@ -30,7 +26,7 @@ SIZE, OFFSET, DEPTH, MIDDLE = slice(0, 2), slice(2, 4), slice(4, 5), slice(5, 7)
 """What the geometry channels hold: log size in cells, centre within the cell, log of depth over focal length, and the way from
 the rectangle's centre to the projected 3D centre in cells."""
 GEOMETRY = 7
-WEIGHTS, CONFIG = "detector.safetensors", "detector.yaml"
+NAME = "detector"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,28 +140,12 @@ class Detector(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write config and weights into `folder`, atomically."""
-        write_text(folder / CONFIG, yaml.safe_dump(to_dict(self.config), sort_keys=False))
-        with atomic_path(folder / WEIGHTS) as temporary:
-            save_file({n: t.detach().contiguous() for n, t in self.state_dict().items()}, temporary)
+        weights.save(self, self.config, folder, NAME, lambda name, tensor: True)
 
     @staticmethod
     def load(folder: Path) -> Detector:
         """Read a detector. Raises ZoetropeError when anything is missing, damaged or of another architecture."""
-        detector = Detector(load_yaml(DetectorConfig, folder / CONFIG))
-        load_weights(detector, folder / WEIGHTS)
-        return detector.eval()
-
-
-def load_weights(module: nn.Module, path: Path) -> None:
-    """Fill `module` from a safetensors file, all names and shapes alike."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        module.load_state_dict(stored)
-    except FileNotFoundError:
-        raise ZoetropeError(f"{path}: no weights; train them") from None
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise ZoetropeError(f"{path}: damaged or of another architecture ({' '.join(str(error).split())})") from None
+        return weights.load(Detector, DetectorConfig, folder, NAME, "train them with 'zoetrope train driving'")
 
 
 def _peaks(heat: Tensor, geometry: Tensor, focal: Tensor, threshold: float, most: int) -> list[Tensor]:

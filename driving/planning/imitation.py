@@ -9,11 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from core.errors import ZoetropeError
+from core import weights
 from core.files import atomic_path
 from driving.geometry import to_world
 from driving.planning.idm import along_route
@@ -85,11 +84,9 @@ class Imitation:
     def shipped(cls, path: Path = WEIGHTS) -> Imitation:
         """With the weights at `path`. Raises ZoetropeError where there are none."""
         driver = Driver()
-        try:
-            driver.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            reason = "no such file" if isinstance(error, FileNotFoundError) else "not its weights"
-            raise ZoetropeError(f"planner 'imitation': {path}: {reason}; train it with driving.planning.imitation") from None
+        weights.fill(
+            driver, weights.read(path, "no weights of planner 'imitation'; train it with driving.planning.imitation")[0], path
+        )
         return cls(driver)
 
     def plan(self, observation: Observation) -> np.ndarray:

@@ -9,12 +9,11 @@ import numpy as np
 
 from core.errors import ZoetropeError
 from driving.rig import Rig
-from driving.road.query import LanePath, nearest_lane, path_from
 from driving.scenario import ambience, library
 from driving.scenario.cast import entrants
-from driving.scenario.description import ActorSpec, Turn
+from driving.scenario.description import ActorSpec
 from driving.scenario.events import check
-from driving.scenario.place import BEHIND, Setting, routed, track_through
+from driving.scenario.place import Setting, driven_path, track_through
 from driving.scenario.possible import problem
 from driving.scenario.sample import replayed
 from driving.scene import EGO_CENTRE, RATE, Ambience, Scene, State
@@ -145,16 +144,6 @@ def _inserted(scene: Scene, edit: Edit, rng: np.random.Generator) -> Scene:
 
 def _setting(scene: Scene) -> Setting:
     """The ego's lane where the scene starts, and the way on that is nearest to what it drives."""
-    x, y, yaw, speed = map(float, scene.ego[0])
-    lane, _, _ = nearest_lane(scene.road, x, y, yaw)
-    before = scene.road.predecessors[lane]
-    first = before[0] if before else lane
-    turns: tuple[Turn | None, ...] = (None, "left", "right")
-    ways = [_way(scene, first, lane, turn) for turn in turns]
-    path = min(ways, key=lambda way: sum(abs(way.project(*row[:2])[1]) for row in scene.ego[:: RATE // 2]))
+    x, y, _, speed = map(float, scene.ego[0])
+    path = driven_path(scene)
     return Setting(road=scene.road, path=path, s=path.project(x, y)[0] + EGO_CENTRE, speed=speed)
-
-
-def _way(scene: Scene, first: int, lane: int, turn: Turn | None) -> LanePath:
-    on = (lane,) if lane != first else ()
-    return path_from(scene.road, first, (*on, *routed(scene.road, lane, turn, BEHIND + 2000)), 0.0)

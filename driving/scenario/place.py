@@ -13,10 +13,10 @@ from core.errors import ZoetropeError
 from driving.road.build import build
 from driving.road.lines import direction, headings, lengths
 from driving.road.network import Lane, Road
-from driving.road.query import LanePath, path_from, project
+from driving.road.query import LanePath, nearest_lane, path_from, project
 from driving.scenario.description import JUNCTION_LANES, Description, LaneName, RoadSpec, Turn
 from driving.scenario.values import Range
-from driving.scene import EGO_CENTRE, RATE
+from driving.scene import EGO_CENTRE, RATE, Scene
 
 CRUISE = Range(low=0.65, high=0.95)
 """The ego's speed as a share of its lane's limit where the scenario leaves it open."""
@@ -104,6 +104,21 @@ def routed(road: Road, lane: int, turn: Turn | None, metres: float) -> tuple[int
             break
         out.append(next((i for i in after if turn is not None and _turn(road.lanes[i]) == turn), after[0]))
     return tuple(out[1:])
+
+
+NEARBY = 2000.0
+"""Metres of lanes ahead that are looked at for the way a drive takes."""
+
+
+def driven_path(scene: Scene) -> LanePath:
+    """The way along lanes, from the one before its first, that is nearest to what the ego of a scene drives."""
+    x, y, yaw = map(float, scene.ego[0, :3])
+    lane, _, _ = nearest_lane(scene.road, x, y, yaw)
+    before = scene.road.predecessors[lane][:1]
+    turns: tuple[Turn | None, ...] = (None, "left", "right")
+    onward = [(*before, lane, *routed(scene.road, lane, turn, BEHIND + NEARBY)) for turn in turns]
+    paths = [path_from(scene.road, first, rest, 0.0) for first, *rest in onward]
+    return min(paths, key=lambda path: sum(abs(path.project(*map(float, row[:2]))[1]) for row in scene.ego[:: RATE // 2]))
 
 
 def locate(setting: Setting, lane: LaneName, s: float, offset: float) -> Spot:

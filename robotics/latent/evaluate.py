@@ -4,6 +4,7 @@
 are solved from the start, so a random policy scores high. `strict`: only pairs that start unsolved and that neither standing
 still nor random policies solve, and the goal must hold for HOLD frames. Both stand beside random and standing still.
 
+A ledger keeps every pair that was looked at and every attempt, so that a run that was cut off goes on where it stopped.
 What is measured is the task's own: how far the things that the hand moves are from where the goal has them, or the hand itself
 where nothing can be moved.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -20,12 +21,12 @@ from tqdm import tqdm
 
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
-from core.evaluation.intervals import Interval
+from core.evaluation.intervals import Interval, figure
 from robotics import policies
 from robotics.policies import RANDOM, Checked, Policy
 from robotics.record import OBJECTS, PROPRIOCEPTION, SEED, TASK
 from robotics.task import HOLD, Observation, Task
-from robotics.trust.rates import figure, wilson
+from robotics.trust.rates import wilson
 
 STILL = "still"
 """The policy that does nothing."""
@@ -114,6 +115,11 @@ class Report:
         """Success rate with its 95 % interval."""
         return wilson(sum(a.success for a in self.attempts[name]), len(self.attempts[name]))
 
+    def over(self, name: str, other: str) -> Interval | None:
+        """Successes over those of another, pairs resampled together; one that has none is taken to have one."""
+        both = np.array([[a.success, b.success] for a, b in zip(self.attempts[name], self.attempts[other])], float)
+        return statistic(both, lambda total: total[..., 0] / np.maximum(total[..., 1], 1))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain figures, ready for JSON."""
         accepted = self.pairs.accepted
@@ -127,7 +133,8 @@ class Report:
                 name: {
                     "success": figure(self.success(name)),
                     "closest_mean": float(np.mean([a.closest for a in attempts])),
-                    "plan_seconds": _mean([s for a in attempts for s in a.plan_seconds]),
+                    "over_random": figure(self.over(name, RANDOM)),
+                    "plan_seconds": _times([s for a in attempts for s in a.plan_seconds]),
                 }
                 for name, attempts in self.attempts.items()
             },
@@ -135,10 +142,15 @@ class Report:
 
 
 def evaluate(
-    task: Task, store: EpisodeStore, contenders: Mapping[str, Contender], config: ProtocolConfig, progress: bool = True
+    task: Task,
+    store: EpisodeStore,
+    contenders: Mapping[str, Contender],
+    config: ProtocolConfig,
+    progress: bool = True,
+    ledger: Ledger | None = None,
 ) -> Report:
     """Let every contender, random and standing still try the same held-out goals. Raises ZoetropeError when there are none."""
-    pairs = find_pairs(task, store, config, progress)
+    pairs = find_pairs(task, store, config, progress, ledger)
     report = Report(config=config, pairs=pairs)
     everyone: dict[str, Contender] = {
         **contenders,
@@ -149,13 +161,28 @@ def evaluate(
         for name, contender in everyone.items():
             report.attempts[name] = []
             for number, pair in enumerate(pairs.accepted):
-                seed = _seed(config, _PLAYING, number)
-                report.attempts[name].append(attempt(task, pair, contender(pair.goal), config, seed, name))
+                report.attempts[name].append(_kept(task, pair, name, contender, config, number, ledger))
                 bar.update()
     return report
 
 
-def find_pairs(task: Task, store: EpisodeStore, config: ProtocolConfig, progress: bool = True) -> Pairs:
+def _kept(
+    task: Task, pair: Pair, name: str, contender: Contender, config: ProtocolConfig, number: int, ledger: Ledger | None
+) -> Attempt:
+    """What a contender makes of a pair, or what the ledger says that it made of it."""
+    key = f"attempt {pair.episode} {pair.frame} {name}"
+    if ledger is not None and key in ledger.rows:
+        row = ledger.rows[key]
+        return Attempt(**{**row, "plan_seconds": tuple(row["plan_seconds"])})
+    made = attempt(task, pair, contender(pair.goal), config, play_seed(config, number), name)
+    if ledger is not None:
+        ledger.add(key, asdict(made))
+    return made
+
+
+def find_pairs(
+    task: Task, store: EpisodeStore, config: ProtocolConfig, progress: bool = True, ledger: Ledger | None = None
+) -> Pairs:
     """`config.pairs` pairs that the protocol takes, at most one an episode until all have been looked at, in a seeded order.
 
     Fewer where the recordings do not hold so many. Raises ZoetropeError when they hold none, or are of another task.
@@ -172,17 +199,31 @@ def find_pairs(task: Task, store: EpisodeStore, config: ProtocolConfig, progress
                     break
                 if turn >= len(orders[number]):
                     continue
-                pair = make_pair(task, store, held[number][0], int(orders[number][turn]), config)
-                reason = refusal(task, pair, config) if config.kind == "strict" else None
-                if reason is None:
+                pair, reason = _judged(task, store, held[number][0], int(orders[number][turn]), config, ledger)
+                if pair is not None:
                     accepted.append(pair)
                     bar.update()
-                else:
+                elif reason is not None:
                     refused[reason] += 1
     if not accepted:
         told = ", ".join(f"{count} {reason}" for reason, count in refused.items()) or "no episode is long enough"
         raise ZoetropeError(f"{store.folder}: no pair for the {config.kind} protocol at offset {config.offset} ({told})")
     return Pairs(accepted=accepted, refused=dict(refused))
+
+
+def _judged(
+    task: Task, store: EpisodeStore, index: int, frame: int, config: ProtocolConfig, ledger: Ledger | None
+) -> tuple[Pair | None, str | None]:
+    """The pair, or why the protocol does not take it; what the ledger knows is not tried again."""
+    key = f"pair {index} {frame}"
+    if ledger is not None and key in ledger.rows:
+        reason = ledger.rows[key]["refused"]
+        return (None, reason) if reason else (make_pair(task, store, index, frame, config), None)
+    pair = make_pair(task, store, index, frame, config)
+    reason = refusal(task, pair, config) if config.kind == "strict" else None
+    if ledger is not None:
+        ledger.add(key, {"refused": reason})
+    return (None, reason) if reason else (pair, None)
 
 
 def make_pair(task: Task, store: EpisodeStore, index: int, frame: int, config: ProtocolConfig) -> Pair:
@@ -220,17 +261,29 @@ def refusal(task: Task, pair: Pair, config: ProtocolConfig) -> str | None:
     return None
 
 
-def attempt(task: Task, pair: Pair, policy: Policy, config: ProtocolConfig, seed: int, name: str = "contender") -> Attempt:
-    """Let a policy try a pair for `budget` frames, or until it succeeds."""
+def attempt(
+    task: Task,
+    pair: Pair,
+    policy: Policy,
+    config: ProtocolConfig,
+    seed: int,
+    name: str = "contender",
+    watch: Callable[[Observation], None] | None = None,
+) -> Attempt:
+    """Let a policy try a pair for `budget` frames, or until it succeeds; `watch` is shown all of it, the start included."""
     checked = policy if isinstance(policy, Checked) else Checked(policy, name, task.action_size)
     checked.reset(seed)
     seen = task.restore(pair.start)
+    if watch is not None:
+        watch(seen)
     closest = distance(task, seen, pair.goal)
     held = int(closest < config.tolerance) if config.hold == 1 else 0  # a goal that must hold is not reached by starting there
     for _ in range(config.budget):
         if held >= config.hold:
             break
         seen = task.step(checked(seen)).observation
+        if watch is not None:
+            watch(seen)
         now = distance(task, seen, pair.goal)
         closest = min(closest, now)
         held = held + 1 if now < config.tolerance else 0
@@ -264,9 +317,18 @@ def _still(task: Task) -> Checked:
     return Checked(lambda observation: np.zeros(task.action_size), STILL, task.action_size)
 
 
+def play_seed(config: ProtocolConfig, number: int) -> int:
+    """The seed of every policy on the pair of this number."""
+    return _seed(config, _PLAYING, number)
+
+
 def _seed(config: ProtocolConfig, stream: int, number: int) -> int:
     return int(np.random.default_rng((config.seed, stream, number)).integers(2**31))
 
 
-def _mean(values: list[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+def _times(seconds: list[float]) -> dict[str, float] | None:
+    """Mean, median and 95th percentile; None where nothing was planned."""
+    if not seconds:
+        return None
+    p50, p95 = np.percentile(seconds, [50, 95])
+    return {"mean": float(np.mean(seconds)), "p50": float(p50), "p95": float(p95)}

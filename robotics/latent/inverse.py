@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core import weights
 from core.errors import ZoetropeError
-from robotics.latent import weights
-from robotics.latent.model import LeWorldModel, Past
+from robotics.latent.model import REMEDY, LeWorldModel, Past
 
 NAME = "inverse"
 """Of the files that hold it."""
@@ -97,12 +97,12 @@ class InverseDynamics(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write config and weights into `folder`, atomically."""
-        weights.save(self, self.config, folder, NAME)
+        weights.save(self, self.config, folder, NAME, lambda _, tensor: tensor.ndim < 2)
 
     @staticmethod
     def load(folder: Path) -> InverseDynamics:
         """Read it. Raises ZoetropeError when anything is missing, cut short or of another architecture."""
-        return weights.load(InverseDynamics, InverseConfig, folder, NAME)
+        return weights.load(InverseDynamics, InverseConfig, folder, NAME, REMEDY)
 
 
 class Amortized:

@@ -17,12 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core import weights
 from core.errors import ZoetropeError
-from robotics.latent import weights
 from robotics.latent.sigreg import sigreg
 from robotics.task import Observation
 
-NAME = "latent"
+NAME, REMEDY = "latent", "train them with robotics.latent.train"
 """Of the files that hold it."""
 GROUPS = 8
 """Channels are normalized in this many groups."""
@@ -44,6 +44,8 @@ class ModelConfig:
     history: int = 3
     """Moments that a prediction looks back on."""
     embedding: int = 192
+    fold: int = 1
+    """Pixels on a side that are folded into channels before the first convolution: twice as many, a quarter of its work."""
     channels: tuple[int, ...] = (24, 48, 96, 128)
     """Of the encoder's convolutions, each of which halves the picture."""
     hidden: int = 256
@@ -59,11 +61,16 @@ class ModelConfig:
     """In which SIGReg looks."""
 
     def __post_init__(self) -> None:
-        shrink = 2 ** len(self.channels)
+        shrink = self.shrink
         if self.height % shrink or self.width % shrink:
-            raise ZoetropeError(f"latent model: height and width must be multiples of {shrink}, 2 to the number of channels")
+            raise ZoetropeError(f"latent model: height and width must be multiples of {shrink}, fold times 2 to the channels' number")
         if self.predictor % self.heads or any(c % GROUPS for c in self.channels):
             raise ZoetropeError(f"latent model: predictor must be a multiple of heads, and every channel count of {GROUPS}")
+
+    @property
+    def shrink(self) -> int:
+        """Pixels on a side that become one place of the encoder's last convolution."""
+        return self.fold * 2 ** len(self.channels)
 
 
 class Encoder(nn.Module):
@@ -74,12 +81,12 @@ class Encoder(nn.Module):
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        sizes = (3 * config.cameras, *config.channels)
+        self.fold = config.fold
+        sizes = (3 * config.cameras * config.fold**2, *config.channels)
         self.eye = nn.Sequential(
             *(part for a, b in zip(sizes, sizes[1:]) for part in (nn.Conv2d(a, b, 3, 2, 1), nn.GroupNorm(GROUPS, b), nn.SiLU()))
         )
-        shrink = 2 ** len(config.channels)
-        seen = sizes[-1] * (config.height // shrink) * (config.width // shrink)
+        seen = sizes[-1] * (config.height // config.shrink) * (config.width // config.shrink)
         # Normalized over the batch, as LeWorldModel must be: over the features it could not become Gaussian.
         self.head = nn.Sequential(
             nn.Linear(seen + config.proprioception, config.hidden),
@@ -92,9 +99,13 @@ class Encoder(nn.Module):
 
     def forward(self, frames: Tensor, proprioception: Tensor) -> Tensor:
         """uint8 (N, V, H, W, 3) and float (N, P) -> (N, D)."""
-        pixels = frames.permute(0, 1, 4, 2, 3).flatten(1, 2).float() / 255 - 0.5
+        n, v, h, w, c = frames.shape
+        f = self.fold
+        folded = frames.reshape(n, v, h // f, f, w // f, f, c).permute(0, 1, 6, 3, 5, 2, 4)
+        # one pass over the bytes: permuted as they become floats
+        pixels = folded.to(torch.float32, memory_format=torch.contiguous_format).div_(255).sub_(0.5)
         known = (proprioception - self.centre) / self.spread
-        return self.head(torch.cat([self.eye(pixels).flatten(1), known], 1))
+        return self.head(torch.cat([self.eye(pixels.flatten(1, 4)).flatten(1), known], 1))
 
 
 class Layer(nn.Module):
@@ -224,12 +235,12 @@ class LeWorldModel(nn.Module):
 
     def save(self, folder: Path) -> None:
         """Write config and weights into `folder`, atomically."""
-        weights.save(self, self.config, folder, NAME)
+        weights.save(self, self.config, folder, NAME, lambda _, tensor: tensor.ndim < 2)
 
     @staticmethod
     def load(folder: Path) -> LeWorldModel:
         """Read a model. Raises ZoetropeError when anything is missing, cut short or of another architecture."""
-        return weights.load(LeWorldModel, ModelConfig, folder, NAME)
+        return weights.load(LeWorldModel, ModelConfig, folder, NAME, REMEDY)
 
 
 def effective_rank(z: Tensor) -> float:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from core.errors import ZoetropeError
-from core.evaluation.intervals import Interval
-from robotics.trust.rates import figure, wilson
+from core.evaluation.intervals import Interval, figure
+from robotics.trust.rates import wilson
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
@@ -34,11 +33,3 @@ def paired_difference(a: np.ndarray, b: np.ndarray) -> Interval:
     half = Z95 * np.sqrt(((gained + lost) / (trials + 2) - centre**2) / (trials + 2))
     value = (gained - lost) / trials
     return Interval(float(value), float(max(centre - half, -1.0)), float(min(centre + half, 1.0)), trials)
-
-
-def figure(interval: Interval | None) -> dict[str, Any] | None:
-    """As it is reported: its value, its 95 % interval, how many values it rests on; None for what was not measured."""
-    if interval is None or not np.isfinite(interval.value):
-        return None
-    bounds = interval.bounds if np.isfinite(interval.bounds).all() else None
-    return {"value": interval.value, "ci95": bounds, "n": interval.count}

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from core.evaluation.intervals import Interval
+from core.evaluation.intervals import Interval, figure
 from robotics.trust.calibration import Calibration, calibrate
 from robotics.trust.judge import Agreement, Judge, agreement
 from robotics.trust.outcomes import Outcomes
 from robotics.trust.powered import Powered, powered
 from robotics.trust.ranking import Ties
-from robotics.trust.rates import figure, paired_difference, wilson
+from robotics.trust.rates import paired_difference, wilson
 from robotics.trust.resample import DRAWS, MINIMUM_POLICIES, Band, Resampled, noise_floor, statistics
 
 

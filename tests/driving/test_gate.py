@@ -19,7 +19,6 @@ from driving.gate import calibrate, checks, figures, report, score
 from driving.gate.boxes import CLASSES, CONDITION, NEAR, Boxes, boxes_condition, boxes_of, class_of, project, visible_share
 from driving.gate.corruptions import CORRUPTIONS
 from driving.gate.detector import Detections, Detector, DetectorConfig
-from driving.gate.drill import drill
 from driving.gate.egomotion import EgoMotionReader
 from driving.gate.train import Batch, StoreSampler, loss, targets, train
 from driving.rig import Rig, nuscenes_rig
@@ -517,20 +516,3 @@ def test_ego_motion_is_read_back(seed, deep):
     assert read.shape == (2, 2)
     np.testing.assert_allclose(read[:, 0], episode.action[:-1, 0], atol=0.25 if deep else 0.8)
     np.testing.assert_allclose(read[:, 1], episode.action[:-1, 1], atol=0.03)
-
-
-# --- drills ---
-
-
-def test_drills_show_every_category_and_bodies_keep_clear():
-    seen: set[str] = set()
-    for seed in range(8):
-        scene, again = drill(seed, 5), drill(seed, 5)
-        np.testing.assert_array_equal(scene.tracks, again.tracks)
-        assert scene.actors == again.actors and len(scene.actors) > 5
-        seen |= {actor.category for actor in scene.actors}
-        radius = np.array([max(actor.size[:2]) / 2 for actor in scene.actors])
-        gap = np.hypot(*np.moveaxis(scene.tracks[:, None, :, :2] - scene.tracks[None, :, :, :2], -1, 0)).min(-1)
-        gap[np.diag_indices(len(gap))] = np.inf
-        assert (gap >= radius[:, None] + radius).all()
-    assert len(seen) > 12

@@ -251,7 +251,7 @@ def test_killed_while_recording_every_finished_episode_is_kept(tmp_path):
     root = Path(__file__).parents[2]
     code = (
         f"import sys; sys.path.insert(0, {str(root)!r})\n"
-        "from tests.robotics.test_lerobot import *\n"
+        "from tests.robotics.test_lerobot import LAYOUT, DatasetWriter, demonstration\n"
         f"writer = DatasetWriter({str(folder)!r}, LAYOUT)\n"
         "for k in range(10**6): writer.add(f'e{k}', demonstration(k, 3))\n"
     )

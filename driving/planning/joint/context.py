@@ -45,8 +45,7 @@ def remembered(session: Session) -> Tensor:
     """
     if not session.single or session.number == 0:
         raise ZoetropeError("trajectory: needs a session of its own, and one that has seen a frame")
-    session._committed.result()
-    ring, picked = session._imagination.ring, list(layers(session.world.config))
+    ring, picked = session.ring, list(layers(session.world.config))
     newest = _values(ring, session.number - 1, picked)
     assert newest is not None
     older = (_values(ring, session.number - 1 - age, picked) for age in range(FRAMES - 1, 0, -1))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core import weights
 from core.diffusion.flow import euler
 from core.errors import ZoetropeError
 from core.files import atomic_path
@@ -163,16 +163,12 @@ class Head(nn.Module):
     @staticmethod
     def load(path: Path) -> Head:
         """Read one. Raises ZoetropeError where there is none or it is damaged."""
+        stored, described = weights.read(path, "no trajectory head; train one with driving.planning.joint.train")
         try:
-            with safe_open(path, framework="pt") as file:
-                config = HeadConfig(**json.loads(file.metadata()["config"]))
-                stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-            head = Head(config)
-            head.load_state_dict(stored)
-        except FileNotFoundError:
-            raise ZoetropeError(f"{path}: no trajectory head; train one with driving.planning.joint.train") from None
-        except (OSError, SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+            head = Head(HeadConfig(**json.loads(described["config"])))
+        except (KeyError, TypeError, ValueError) as error:
             raise ZoetropeError(f"{path}: no trajectory head's weights ({' '.join(str(error).split())})") from None
+        weights.fill(head, stored, path)
         return head.eval()
 
     def _split(self, x: Tensor) -> Tensor:

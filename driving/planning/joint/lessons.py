@@ -25,17 +25,13 @@ from driving.planning.joint.errand import Errand
 from driving.planning.loop import EVERY
 from driving.planning.way import Way
 from driving.record import RecordConfig, scene_of
-from driving.road.query import nearest_lane, path_from
-from driving.scenario.description import Turn
-from driving.scenario.place import routed
+from driving.scenario.place import driven_path
 from driving.scene import RATE, Images, Scene, State
 
 PASSES = ((0, 1), *((start, EVERY) for start in range(EVERY)))
 """(first frame, frames between looks) of each time that a drive is watched."""
 FACTS = ("told", "profile", "frame", "older", "elapsed")
 """What is kept of a moment beside `values`, what is remembered of its newest frame alone."""
-ROUTE = 2000.0
-"""Metres of lanes that are looked at for the way a drive takes."""
 
 
 def prepare_lessons(
@@ -68,16 +64,6 @@ def scene_in(store: EpisodeStore, index: int, record: RecordConfig) -> Scene:
     return scene
 
 
-def way_of(scene: Scene) -> Way:
-    """The way along lanes that is nearest to what the ego drives."""
-    x, y, yaw = map(float, scene.ego[0, :3])
-    lane, _, _ = nearest_lane(scene.road, x, y, yaw)
-    turns: tuple[Turn | None, ...] = (None, "left", "right")
-    paths = [path_from(scene.road, lane, routed(scene.road, lane, turn, ROUTE), 0.0) for turn in turns]
-    path = min(paths, key=lambda way: sum(abs(way.project(*map(float, row[:2]))[1]) for row in scene.ego[:: RATE // 2]))
-    return Way(road=scene.road, path=path)
-
-
 def errand_at(scene: Scene, way: Way, frame: int, elapsed: float) -> Errand:
     """What the ego was asked at a frame."""
     return Errand.on(way, State(*map(float, scene.ego[frame])), frame / RATE, elapsed)
@@ -90,7 +76,7 @@ def driven(scene: Scene, frame: int) -> np.ndarray:
 
 def _lessons(world: World, store: EpisodeStore, record: RecordConfig, index: int) -> dict[str, Tensor]:
     episode, scene = store.read(index), scene_in(store, index, record)
-    way = way_of(scene)
+    way = Way(road=scene.road, path=driven_path(scene))
     rows: dict[str, list] = {name: [] for name in ("values", *FACTS)}
     for start, stride in PASSES:
         witness = Witness(world, scene.rig, seed=index)

@@ -21,10 +21,12 @@ from driving.planning.candidates import HORIZON
 from driving.planning.joint.errand import TIMES, Errand
 from driving.planning.joint.head import COMPONENTS
 from driving.planning.joint.imagine import Joint
-from driving.planning.joint.lessons import driven, errand_at, prepare_lessons, remembered_rows, scene_in, way_of
+from driving.planning.joint.lessons import driven, errand_at, prepare_lessons, remembered_rows, scene_in
 from driving.planning.loop import EVERY
 from driving.planning.planners import Follow, Rules
+from driving.planning.way import Way
 from driving.record import RecordConfig
+from driving.scenario.place import driven_path
 from driving.scene import RATE, Scene, State
 
 SECONDS = (1.0, 2.0, 3.0)
@@ -87,7 +89,7 @@ def _figures(kept: dict[str, list[np.ndarray]], groups: list[int]) -> dict[str, 
 @torch.inference_mode()
 def _plans(joint: Joint, lessons: PreparedStore, index: int, scene: Scene) -> tuple[dict[str, list[np.ndarray]], list[int]]:
     """What everybody plans (HORIZON, 3) at the frames of a scene that are looked at, every one watched."""
-    way = way_of(scene)
+    way = Way(road=scene.road, path=driven_path(scene))
     read = lessons.read(index, ("frame", "older", "elapsed"))
     every = (read["elapsed"] * RATE).round() == 1
     rows = [int(row) for row in every.nonzero() if int(read["frame"][row]) % EVERY == 0]
