@@ -43,11 +43,15 @@ class Stack:
 
     def __init__(self, world: World, accelerations: Sequence[Acceleration]):
         """Raises ZoetropeError for a stack that contradicts itself or that this world cannot run; it is then left as it was."""
+        if world.stack is not None:
+            raise ZoetropeError(f"accelerations: {', '.join(world.stack.names) or 'a stack'} is on already; remove it first")
         self.world, self.accelerations = world, tuple(sorted(accelerations, key=lambda a: a.stage))
         check_stack(self.accelerations)
         for acceleration in self.accelerations:
             acceleration.check(world)
+        _ = world.fingerprint  # of the weights as they were trained, whatever is put in their place
         self._undo: list[Undo] = []
+        world.stack = self
         try:
             for acceleration in self.accelerations:
                 self._undo.append(acceleration.apply(world))
@@ -63,6 +67,8 @@ class Stack:
         """Take everything off, last first. A second call does nothing."""
         while self._undo:
             self._undo.pop()()
+        if self.world.stack is self:
+            self.world.stack = None
 
 
 def check_stack(accelerations: Sequence[Acceleration]) -> None:

@@ -53,6 +53,7 @@ def write_session(session: Session, path: Path) -> None:
         "world": session.world.config.name,
         "folder": str(session.world.folder or ""),
         "fingerprint": session.world.fingerprint,
+        "accelerations": _accelerations(session.world),
         "seeds": session.seeds,
         "single": session.single,
         "steps": session.steps,
@@ -66,6 +67,12 @@ def write_session(session: Session, path: Path) -> None:
     with atomic_path(path) as temporary:
         plain = {n: t.clone().contiguous() for n, t in tensors.items()}
         save_file(plain, temporary, {"format": FORMAT, "facts": json.dumps(facts)})
+
+
+def _accelerations(world: World) -> list[dict]:
+    from core.acceleration.catalog import describe
+
+    return [] if world.stack is None else [describe(a) for a in world.stack.accelerations]
 
 
 def _coming_tensors(prefix: str, made: Keyframes) -> dict[str, Tensor]:
@@ -108,11 +115,16 @@ def read_session(path: Path, world: World | None) -> Session:
         raise ZoetropeError(f"{path}: not a {FORMAT} file (found {header.get('format')}); it was saved by another version")
     try:
         facts = json.loads(header["facts"])
-        world = world or World.load(facts["folder"])
+        on = facts.get("accelerations", [])
+        world = world or World.load(facts["folder"], on)
         if world.fingerprint != facts["fingerprint"]:
             raise ZoetropeError(
                 f"{path}: was saved from other weights of '{facts['world']}' than these; it cannot go on exactly"
             )
+        if (found := json.loads(json.dumps(_accelerations(world)))) != on:
+            named = lambda stack: ", ".join(a["name"] for a in stack) or "no accelerations"  # noqa: E731
+            same = " in other settings" if named(found) == named(on) else ""
+            raise ZoetropeError(f"{path}: was saved with {named(on)} on, this world has {named(found)}{same}; it cannot go on")
         return _restore(world, facts, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
         raise ZoetropeError(f"{path}: damaged saved session ({' '.join(str(error).split())})") from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +13,13 @@ from torch import nn
 
 from core.episodes.episode import Episode
 from core.errors import ZoetropeError
+from core.streaming.imagination import Imagination
 from core.streaming.model import WorldConfig, WorldModel
 from core.streaming.session import Session
+
+if TYPE_CHECKING:
+    from core.acceleration.catalog import Entry
+    from core.acceleration.stack import Stack
 
 
 class World:
@@ -22,18 +28,25 @@ class World:
     def __init__(self, model: WorldModel, folder: Path | None = None):
         self.model = model.eval().requires_grad_(False)
         self.folder = folder
+        self.imagination: Callable[[WorldModel, int], Imagination] = Imagination
+        """What imagines in the sessions opened from now on."""
         for module in self.model.modules():
             if isinstance(module, nn.Conv2d):
                 module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+        self.stack: Stack | None = None
+        """The accelerations that are on."""
         self._fingerprint: str | None = None
         self._background: ThreadPoolExecutor | None = None
 
     @staticmethod
-    def load(folder: str | Path, compile: bool = False) -> World:
-        """Load trained weights. `compile` runs the backbone through torch.compile (slow first frames, faster later ones)."""
+    def load(folder: str | Path, accelerations: Sequence[Entry] | None = None) -> World:
+        """Load trained weights, and put on `accelerations` (see `core.acceleration.catalog`); None: those that its YAML names."""
         world = World(WorldModel.load(Path(folder)), Path(folder))
-        if compile:
-            world.model.backbone.compile()
+        asked = world.config.accelerations if accelerations is None else accelerations
+        if asked:
+            from core.acceleration.catalog import accelerate
+
+            accelerate(world, asked)
         return world
 
     @property
