@@ -193,17 +193,7 @@ class Backbone(nn.Module):
         for i, block in enumerate(self.blocks):
             x, fresh = block(x, modulation, layout, None if cached is None else cached[i])
             kept.append(fresh)
-        shift, scale = self.final_modulation(F.silu(frame))[..., None, :].chunk(2, -1)
-        normed = F.layer_norm(x, x.shape[-1:])
-        clean = self.final(torch.addcmul(shift, normed, 1 + scale))
-        if known is not None and self.skip is not None:
-            # What memory shows of a frame is already a latent in the condition's first channels: predict the correction.
-            clean = torch.addcmul(clean, known[..., : self.shape.channels], self.skip)
-        clean = clean.unflatten(2, (self.shape.cameras, self.shape.rows, self.shape.columns)).movedim(-1, 3)
-        whole = normed.mean(2)
-        reward, ended = self.score(whole).unbind(-1)
-        state = None if self.predict_state is None else self.predict_state(torch.cat([whole, frame], -1))
-        return Outputs(clean, reward, ended, tuple(kept), state)
+        return self._leave(x, frame, known, tuple(kept))
 
     def remember(self, inputs: Inputs, layout: Layout, cached: tuple[Cached, ...] | None = None) -> tuple[KeyValues, ...]:
         """What `forward` gives as its cache, without predicting anything."""
@@ -226,6 +216,24 @@ class Backbone(nn.Module):
             known = _as_tokens(inputs.condition)
             x = x + self.embed_condition(known)
         return x, self._frame_vector(inputs), known
+
+    def _leave(self, x: Tensor, frame: Tensor, known: Tensor | None, kept: tuple[KeyValues, ...]) -> Outputs:
+        """What the last block's tokens say of all frames."""
+        clean = self._clean(x, frame, known)
+        clean = clean.unflatten(2, (self.shape.cameras, self.shape.rows, self.shape.columns)).movedim(-1, 3)
+        whole = F.layer_norm(x, x.shape[-1:]).mean(2)
+        reward, ended = self.score(whole).unbind(-1)
+        state = None if self.predict_state is None else self.predict_state(torch.cat([whole, frame], -1))
+        return Outputs(clean, reward, ended, kept, state)
+
+    def _clean(self, x: Tensor, frame: Tensor, known: Tensor | None) -> Tensor:
+        """Clean latents (B, T, m, C) of some of the tokens, from the last block's (B, T, m, d) and the same of `known`."""
+        shift, scale = self.final_modulation(F.silu(frame))[..., None, :].chunk(2, -1)
+        clean = self.final(_modulated(x, shift, scale))
+        if known is not None and self.skip is not None:
+            # What memory shows of a frame is already a latent in the condition's first channels: predict the correction.
+            clean = torch.addcmul(clean, known[..., : self.shape.channels], self.skip)
+        return clean
 
     def layout(self, times: Tensor, cached: list[tuple[int, Tensor]] | None = None) -> Layout:
         """What frames at `times` (T,), rising, may see of each other and of a cache.

@@ -5,14 +5,27 @@ Shape letters: B sessions in the batch, V cameras.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from core.backbone.transformer import Inputs, Outputs
+from core.backbone.transformer import Backbone, Inputs, Outputs
 from core.diffusion.flow import BASE_STRIDE, euler
 from core.memory.ring import KeyValueRing
 from core.streaming.frames import Newest
 from core.streaming.model import WorldModel
+
+Guide = Callable[[Callable[[Newest], Outputs], Newest, Newest | None, float], tuple[Outputs, Tensor]]
+"""(what the backbone says of a frame, the frame, the same told nothing, guidance) -> what is said, clean (B, V, C, h, w)."""
+
+
+def guided(told: Callable[[Newest], Outputs], fresh: Newest, weak: Newest | None, guidance: float) -> tuple[Outputs, Tensor]:
+    """Both predictions, one after the other."""
+    out = told(fresh)
+    if weak is None:
+        return out, out.clean[:, -1]
+    return out, torch.lerp(told(weak).clean[:, -1], out.clean[:, -1], guidance)
 
 
 class Imagination:
@@ -20,6 +33,12 @@ class Imagination:
 
     def __init__(self, model: WorldModel, batch: int):
         self.model, self.ring = model, KeyValueRing(model.backbone, batch)
+        self.guide: Guide = guided
+
+    @property
+    def backbone(self) -> Backbone:
+        """What denoises and remembers."""
+        return self.model.backbone
 
     def imagine(
         self, fresh: Newest, number: int, steps: int, packed: bool, weak: Newest | None = None, guidance: float = 1.0
@@ -29,25 +48,23 @@ class Imagination:
         Everything before must be committed. `weak` is the same frame told nothing: away from what would be imagined of it goes
         the prediction, `guidance` times as far (classifier-free guidance, arXiv 2207.12598).
         """
-        backbone = self.model.backbone
+        backbone = self.backbone
         layout = backbone.layout(torch.tensor([number]), self._slots(packed))
         cached = self.ring.read(layout)
         said: list[Outputs] = []
 
         def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
-            out = backbone(self._inputs(fresh, x, signal, stride), layout, cached)
+            told = lambda frame: backbone(self._inputs(frame, x, signal, stride), layout, cached)  # noqa: E731
+            out, clean = self.guide(told, fresh, weak, guidance)
             said[:] = [out]
-            if weak is None:
-                return out.clean[:, -1]
-            without = backbone(self._inputs(weak, x, signal, stride), layout, cached)
-            return torch.lerp(without.clean[:, -1], out.clean[:, -1], guidance)
+            return clean
 
         return euler(predict, fresh.latents, steps), said[0]
 
     @torch.inference_mode()
     def commit(self, frame: Newest, number: int, packed: bool) -> None:
         """Take a clean frame into the ring as `number`."""
-        backbone, batch = self.model.backbone, len(frame.latents)
+        backbone, batch = self.backbone, len(frame.latents)
         layout = backbone.layout(torch.tensor([number]), self._slots(packed))
         inputs = self._inputs(frame, frame.latents, torch.ones(batch), torch.full((batch,), BASE_STRIDE))
         self.ring.append(backbone.remember(inputs, layout, self.ring.read(layout)), 0, number)
@@ -60,8 +77,9 @@ class Imagination:
         return self._with(self.ring.select(members))
 
     def _with(self, ring: KeyValueRing) -> Imagination:
-        twin = object.__new__(Imagination)
-        twin.model, twin.ring = self.model, ring
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin.ring = ring
         return twin
 
     def _inputs(self, frame: Newest, latents: Tensor, signal: Tensor, stride: Tensor) -> Inputs:
