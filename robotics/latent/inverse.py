@@ -121,7 +121,6 @@ class Amortized:
         return told.mean[:, : max(1, frames)]
 
 
-@torch.no_grad()
 def pseudo_actions(
     model: LeWorldModel, inverse: InverseDynamics, frames: np.ndarray, proprioception: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +128,12 @@ def pseudo_actions(
 
     From frames uint8 (T, V, H, W, 3), and proprioception (T, P) for a model that reads it.
     """
-    z = embed_all(model, frames, proprioception)
+    return read_actions(inverse, embed_all(model, frames, proprioception))
+
+
+@torch.no_grad()
+def read_actions(inverse: InverseDynamics, z: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Actions float32 (T - 1, A) from each of the embeddings (T, D) to the next, and the confidence (T - 1,) of each."""
     told = inverse(z[:-1], z[1:], torch.ones(len(z) - 1))
     within = torch.erf(TOLERANCE / (told.spread[:, 0] * math.sqrt(2))).prod(-1)
     return told.mean[:, 0].numpy(), within.numpy()

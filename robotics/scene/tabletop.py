@@ -48,12 +48,16 @@ class Tabletop:
         variation: Variation | None = None,
         cameras: tuple[Camera, ...] = CAMERAS,
         pictures: bool = True,
+        looks: int = 1,
     ):
-        """`size` is height and width; without `pictures` frames stay black and only physics costs time."""
+        """`size` is height and width; without `pictures` frames stay black and only physics costs time.
+
+        Another number of `looks` (>= 1) gives the same starts other looks, as far as `variation` lets them differ.
+        """
         self._mujoco = _mujoco()
         self._challenge = challenge
         self._variation, self._placed = variation or Variation(), cameras
-        self._pictures = pictures
+        self._pictures, self._looks = pictures, looks
         self.name, self.instruction = challenge.name, challenge.instruction
         self.action_size = len(challenge.axes)
         self.object_names = challenge.object_names
@@ -119,7 +123,7 @@ class Tabletop:
 
     def _build(self, seed: int) -> Start:
         """Make the scene of a seed. Looks and places are drawn apart, so that variation moves nothing."""
-        places, looks = np.random.default_rng((seed, 0)), np.random.default_rng((seed, 1))
+        places, looks = np.random.default_rng((seed, 0)), np.random.default_rng((seed, self._looks))
         self._look = draw_look(self._variation, self._placed, looks)
         start = self._challenge.start(places, self._look.colours)
         self._model = self._mujoco.MjModel.from_xml_string(_scene(self._look, start.bodies))
