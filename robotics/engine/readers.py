@@ -1,0 +1,190 @@
+"""Reading actions back from what was seen: out of pictures, or out of what the robot's own sensors say.
+
+Both ask the same inverse dynamics about other embeddings. `Pictures` knows frames as LeWorldModel embeds them; `Sensors` knows
+a frame by how proprioception moves around it, which is learnt from a few hundred frames in a minute and far more exact where
+sensors, measured or predicted, are at hand. Shape letters: T frames, P proprioception, A action size, W moments of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from core import weights
+from core.episodes.episode import Episode
+from core.errors import ZoetropeError
+from core.training.trainer import TrainConfig, Trainer
+from robotics.latent.inverse import InverseConfig, InverseDynamics, pseudo_actions, read_actions
+from robotics.latent.model import LeWorldModel
+from robotics.record import PROPRIOCEPTION
+
+NAME, REMEDY = "sensors", "train them with robotics.engine.readers.train_sensors"
+"""Of the files that hold an action reader of sensors."""
+LEAST_MOTION = 1e-3
+"""A sensor whose changes from frame to frame spread less than this (metres) is not magnified further."""
+
+
+class Reading(NamedTuple):
+    """What was done, as far as can be told."""
+
+    action: np.ndarray
+    """float32 (T - 1, A): what leads from each frame to the next."""
+    confidence: np.ndarray
+    """float32 (T - 1,): the probability that no component is further off than `robotics.latent.inverse.TOLERANCE`."""
+
+
+class ActionReader(Protocol):
+    """Inverse dynamics as the data engine uses it."""
+
+    name: str
+
+    def read(self, frames: np.ndarray, proprioception: np.ndarray) -> Reading:
+        """Of frames uint8 (T, V, H, W, 3) and proprioception (T, P), measured or predicted."""
+        ...
+
+
+class Pictures:
+    """Reads embeddings of frames."""
+
+    name = "pictures"
+
+    def __init__(self, model: LeWorldModel, inverse: InverseDynamics):
+        self.model, self.inverse = model, inverse
+
+    @staticmethod
+    def load(folder: Path) -> Pictures:
+        """Of a trained latent model's folder."""
+        return Pictures(LeWorldModel.load(folder), InverseDynamics.load(folder))
+
+    def read(self, frames: np.ndarray, proprioception: np.ndarray) -> Reading:
+        return Reading(*pseudo_actions(self.model, self.inverse, frames, proprioception))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SensorsConfig:
+    """Sizes of a reader of sensors."""
+
+    proprioception: int
+    action: int
+    before: int = 3
+    """Frames of a window before its own."""
+    after: int = 4
+    """And after it: a hand goes on following for a while what it was told."""
+    width: int = 128
+    layers: int = 2
+    dropout: float = 0.05
+
+    @property
+    def embedding(self) -> int:
+        """Numbers that stand for a frame."""
+        window = self.before + self.after + 1
+        return window * (self.proprioception + 1) + self.proprioception
+
+    @property
+    def inverse(self) -> InverseConfig:
+        return InverseConfig(
+            embedding=self.embedding,
+            action=self.action,
+            chunk=1,
+            reach=1,
+            width=self.width,
+            layers=self.layers,
+            dropout=self.dropout,
+        )
+
+
+class Sensors(nn.Module):
+    """Reads windows of proprioception."""
+
+    name = "sensors"
+    motion: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, config: SensorsConfig):
+        super().__init__()
+        self.config = config
+        self.inverse = InverseDynamics(config.inverse)
+        for name, value in (("motion", 1.0), ("centre", 0.0), ("spread", 1.0)):
+            self.register_buffer(name, torch.full((config.proprioception,), value))
+
+    def see_in(self, proprioception: Sequence[np.ndarray]) -> None:
+        """Take the units to see in from episodes' proprioception, each (T, P)."""
+        rows = np.concatenate(proprioception)
+        steps = np.concatenate([np.diff(p, axis=0) for p in proprioception])
+        self.motion.copy_(torch.from_numpy(steps.std(0).clip(LEAST_MOTION)))
+        self.centre.copy_(torch.from_numpy(rows.mean(0)))
+        self.spread.copy_(torch.from_numpy(rows.std(0).clip(LEAST_MOTION)))
+
+    def embed(self, proprioception: np.ndarray) -> Tensor:
+        """(T, P) -> (T, D): where every moment of a window lies from its own frame, which of them exist, and where that is."""
+        known = torch.from_numpy(np.ascontiguousarray(proprioception, np.float32))
+        frames = len(known)
+        moments = torch.arange(frames)[:, None] + torch.arange(-self.config.before, self.config.after + 1)
+        away = (known[moments.clamp(0, frames - 1)] - known[:, None]) / self.motion
+        there = ((moments >= 0) & (moments < frames)).float()
+        return torch.cat([away.flatten(1), there, (known - self.centre) / self.spread], 1)
+
+    def read(self, frames: np.ndarray, proprioception: np.ndarray) -> Reading:
+        if proprioception.shape[1] != self.config.proprioception:
+            raise ZoetropeError(
+                f"action reader: reads {self.config.proprioception} numbers of proprioception, found {proprioception.shape[1]}"
+            )
+        return Reading(*read_actions(self.inverse, self.embed(proprioception)))
+
+    def save(self, folder: Path) -> None:
+        """Write config and weights into `folder`, atomically."""
+        weights.save(self, self.config, folder, NAME, lambda _, tensor: tensor.ndim < 2)
+
+    @staticmethod
+    def load(folder: Path) -> Sensors:
+        """Read it. Raises ZoetropeError when anything is missing, cut short or of another architecture."""
+        return weights.load(Sensors, SensorsConfig, folder, NAME, REMEDY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SensorsTraining:
+    """How a reader of sensors is trained: about a minute of one CPU core."""
+
+    train: TrainConfig = field(
+        default_factory=lambda: TrainConfig(steps=1500, batch=256, learning_rate=2e-3, warmup=100, decay=0.7, average=0.99)
+    )
+
+
+def train_sensors(
+    episodes: Sequence[Episode], folder: Path, training: SensorsTraining | None = None, progress: bool = True
+) -> Sensors:
+    """A reader of the proprioception and actions of `episodes`, written into `folder`; what is there already is only read.
+
+    Cut off, it goes on. Raises ZoetropeError where there is nothing to learn from.
+    """
+    if (folder / f"{NAME}.safetensors").exists():
+        return Sensors.load(folder)
+    told = [e for e in episodes if PROPRIOCEPTION in e.conditions and len(e) > 1]
+    if not told:
+        raise ZoetropeError("action reader: no episode of two frames or more with proprioception to learn from")
+    config = (training or SensorsTraining()).train
+    torch.manual_seed(config.seed)
+    known = [e.conditions[PROPRIOCEPTION] for e in told]
+    reader = Sensors(SensorsConfig(proprioception=known[0].shape[1], action=told[0].action.shape[1]))
+    reader.see_in(known)
+    z = [reader.embed(p) for p in known]
+    here, there = torch.cat([x[:-1] for x in z]), torch.cat([x[1:] for x in z])
+    action = torch.from_numpy(np.concatenate([e.action[:-1] for e in told]))
+
+    def batch(step: int) -> tuple[Tensor, ...]:
+        rows = torch.from_numpy(np.random.default_rng((config.seed, step)).integers(len(action), size=config.batch))
+        return here[rows], there[rows], torch.ones(config.batch), action[rows, None]
+
+    trainer = Trainer(
+        reader, lambda batch, generator: reader.inverse.loss(*batch, generator=generator), batch, config, folder / "training"
+    )
+    trainer.run("action reader", progress=progress)
+    reader.save(folder)
+    return Sensors.load(folder)
