@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.backbone.call import Call
 from core.backbone.rotary import Rotation, rotate
 from core.memory.context import pool_tokens
 
@@ -48,6 +49,8 @@ class Layout:
     """Runs of the tokens of a cache that some frame of the call sees."""
     bias: Tensor | None
     """(T n, keys) additive; None where all see all."""
+    call: Call | None = None
+    """Which of a session's calls this is; None elsewhere (training)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,12 @@ class DenseAttention(nn.Module):
         if cached is not None:
             keys += cached[0]
             values += cached[1]
-        mixed = F.scaled_dot_product_attention(queries, torch.cat(keys, 2), torch.cat(values, 2), attn_mask=layout.bias)
+        mixed = self.mix(queries, torch.cat(keys, 2), torch.cat(values, 2), layout)
         return self.out(mixed.transpose(1, 2).flatten(2).unflatten(1, (-1, n))), fresh
+
+    def mix(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> Tensor:
+        """Queries (B, H, T n, e), turned, over all keys and values (B, H, K, e) -> (B, H, T n, e)."""
+        return F.scaled_dot_product_attention(queries, keys, values, attn_mask=layout.bias)
 
     def remember(self, x: Tensor) -> KeyValues:
         """Keys and values of x (B, T, n, d), and nothing else."""

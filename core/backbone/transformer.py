@@ -189,23 +189,27 @@ class Backbone(nn.Module):
         """Denoise. `cached` has what the layout picked of each layer's cache."""
         x, frame, known = self._enter(inputs)
         modulation = self.modulate(frame).unflatten(-1, (6, -1))
-        kept = []
-        for i, block in enumerate(self.blocks):
-            x, fresh = block(x, modulation, layout, None if cached is None else cached[i])
-            kept.append(fresh)
-        return self._leave(x, frame, known, tuple(kept))
+        x, kept = self.through(x, modulation, layout, cached)
+        return self._leave(x, frame, known, kept)
 
     def remember(self, inputs: Inputs, layout: Layout, cached: tuple[Cached, ...] | None = None) -> tuple[KeyValues, ...]:
         """What `forward` gives as its cache, without predicting anything."""
         x, frame, _ = self._enter(inputs)
         modulation = self.modulate(frame).unflatten(-1, (6, -1))
-        kept = []
-        for i, block in enumerate(self.blocks[:-1]):
-            x, fresh = block(x, modulation, layout, None if cached is None else cached[i])
-            kept.append(fresh)
+        x, kept = self.through(x, modulation, layout, cached, slice(0, -1))
         last = self.blocks[-1]
         assert isinstance(last, Block)
         return (*kept, last.remember(x, modulation))
+
+    def through(
+        self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Cached, ...] | None, blocks: slice = slice(None)
+    ) -> tuple[Tensor, tuple[KeyValues, ...]]:
+        """Tokens (B, T, n, d) through some of the blocks, modulated by (B, T, 6, d), and each one's keys and values."""
+        kept = []
+        for i in range(len(self.blocks))[blocks]:
+            x, fresh = self.blocks[i](x, modulation, layout, None if cached is None else cached[i])
+            kept.append(fresh)
+        return x, tuple(kept)
 
     def _enter(self, inputs: Inputs) -> tuple[Tensor, Tensor, Tensor | None]:
         """Tokens (B, T, n, d), what is one fact for a whole frame (B, T, d), and the condition's tokens (B, T, n, D)."""

@@ -6,10 +6,12 @@ Shape letters: B sessions in the batch, V cameras.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from core.backbone.call import Call, forget
 from core.backbone.transformer import Backbone, Inputs, Outputs
 from core.diffusion.flow import BASE_STRIDE, euler
 from core.memory.ring import KeyValueRing
@@ -34,6 +36,8 @@ class Imagination:
     def __init__(self, model: WorldModel, batch: int):
         self.model, self.ring = model, KeyValueRing(model.backbone, batch)
         self.guide: Guide = guided
+        self.kept: dict[str, Tensor] = {}
+        """What accelerations keep from call to call (see `core.backbone.call`)."""
 
     @property
     def backbone(self) -> Backbone:
@@ -54,7 +58,11 @@ class Imagination:
         said: list[Outputs] = []
 
         def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
-            told = lambda frame: backbone(self._inputs(frame, x, signal, stride), layout, cached)  # noqa: E731
+            def told(frame: Newest) -> Outputs:
+                step = round(float(signal[0] / stride[0]))
+                call = Call(self.kept, step, steps, "told" if frame is fresh else "untold")
+                return backbone(self._inputs(frame, x, signal, stride), replace(layout, call=call), cached)
+
             out, clean = self.guide(told, fresh, weak, guidance)
             said[:] = [out]
             return clean
@@ -67,19 +75,21 @@ class Imagination:
         backbone, batch = self.backbone, len(frame.latents)
         layout = backbone.layout(torch.tensor([number]), self._slots(packed))
         inputs = self._inputs(frame, frame.latents, torch.ones(batch), torch.full((batch,), BASE_STRIDE))
+        layout = replace(layout, call=Call(self.kept))
         self.ring.append(backbone.remember(inputs, layout, self.ring.read(layout)), 0, number)
+        forget(self.kept)
 
     def copy(self) -> Imagination:
-        return self._with(self.ring.copy())
+        return self._with(self.ring.copy(), dict(self.kept))
 
     def select(self, members: Tensor) -> Imagination:
         """Of these members of the batch alone, int64 (n,)."""
-        return self._with(self.ring.select(members))
+        return self._with(self.ring.select(members), {name: x[members] for name, x in self.kept.items()})
 
-    def _with(self, ring: KeyValueRing) -> Imagination:
+    def _with(self, ring: KeyValueRing, kept: dict[str, Tensor]) -> Imagination:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin.ring = ring
+        twin.ring, twin.kept = ring, kept
         return twin
 
     def _inputs(self, frame: Newest, latents: Tensor, signal: Tensor, stride: Tensor) -> Inputs:

@@ -32,6 +32,7 @@ def write_session(session: Session, path: Path) -> None:
     ring = session._imagination.ring
     tensors: dict[str, Tensor] = {f"ring.{n}": getattr(ring, n) for n in KeyValueRing.STATE}
     tensors |= {f"ring.times.{i}": t for i, t in enumerate(ring.times)}
+    tensors |= {f"kept.{n}": x for n, x in session._imagination.kept.items()}
     tensors |= {"motion": session._motion, "action": session._action, "tint": session._tint}
     if session._pose is not None:
         tensors["pose"] = session._pose
@@ -137,6 +138,8 @@ def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
         getattr(ring, name).copy_(tensors[f"ring.{name}"])
     for i, times in enumerate(ring.times):
         times.copy_(tensors[f"ring.times.{i}"])
+    kept = {n.removeprefix("kept."): x for n, x in tensors.items() if n.startswith("kept.")}
+    session._imagination.kept = kept
     session._motion, session._action, session._pose = tensors["motion"], tensors["action"], tensors.get("pose")
     if "newest.latents" in tensors:
         session.newest = Newest(**{n: tensors.get(f"newest.{n}") for n in _NEWEST})  # type: ignore[arg-type]
