@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from driving.real.worlds import FrontConfig
     from driving.worlds import DrivingConfig
     from games.worlds import GameConfig
+    from robotics.latent.train import LatentConfig
     from robotics.worlds import RobotConfig
 
-    Config = GameConfig | DrivingConfig | FrontConfig | RobotConfig
+    Recorded = GameConfig | DrivingConfig | FrontConfig | RobotConfig
+    Config = Recorded | LatentConfig
 
 DATA, RUNS = Path("data"), Path("runs")
 DRIVING = "driving"
@@ -44,7 +46,7 @@ def record(args: argparse.Namespace) -> int:
 
     if args.processes < 1:
         raise ZoetropeError("--processes must be at least 1")
-    config = _read_config(args.world)
+    config = _recorded(_read_config(args.world))
     folder = args.out or DATA / config.name
     with writing(folder):
         for split, made in _record(config, folder, args.splits, args.processes, args.source).items():
@@ -63,6 +65,7 @@ def train(args: argparse.Namespace) -> int:
     from driving.worlds import DrivingConfig
     from games.train import train
     from games.worlds import GameConfig
+    from robotics.latent.train import LatentConfig
     from robotics.worlds import RobotConfig
 
     config = _read_config(args.world)
@@ -84,6 +87,12 @@ def train(args: argparse.Namespace) -> int:
 
         recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out)
         print(f"{out}: trained; zoetrope robot evaluate --world {out} --policy expert")
+    elif isinstance(config, LatentConfig):
+        from core.episodes.store import EpisodeStore
+        from robotics.latent.train import train_latent
+
+        train_latent(config, EpisodeStore(data / "train"), run, out)
+        print(f"{out}: trained; zoetrope robot plan --model {out}")
     else:
         from driving.real import worlds as front
 
@@ -214,13 +223,14 @@ def card(args: argparse.Namespace) -> int:
 def worlds(args: argparse.Namespace) -> int:
     import robotics
     from driving import WEIGHTS
-    from games import loading
     from games.registry import GAMES
+    from robotics import latent
 
     games = [(game.name, game.about, game.weights) for game in GAMES.values()]
     robots = [(name, f"{about} (zoetrope robot)", robotics.WEIGHTS / name) for name, about in robotics.ABOUT.items()]
+    robots += [(name, about, robotics.WEIGHTS / name) for name, about in latent.ABOUT.items()]
     for name, about, weights in (*games, (DRIVING, ABOUT_DRIVING, WEIGHTS), *robots):
-        here = (weights / loading.WEIGHTS_FILE).exists()
+        here = any(weights.glob("*.safetensors"))
         print(f"{name:10} {about}{'' if here else '  (no weights here; zoetrope train makes them)'}")
     return 0
 
@@ -246,7 +256,12 @@ def _read_config(world: str) -> Config:
 
         return worlds.load(world)
     import robotics
+    from robotics import latent
 
+    if any(Path(world).stem.startswith(name) for name in latent.ABOUT):
+        from robotics.latent import train as latents
+
+        return latents.load(latents.config_file(world))
     if any(Path(world).stem.startswith(name) for name in robotics.ABOUT):
         from robotics import worlds as robots
 
@@ -258,19 +273,30 @@ def _read_config(world: str) -> Config:
 
 def _recordings(config: Config, given: Path | None, splits: Sequence[str]) -> Path:
     """The folder of recordings: the default one, filled in where an engine can, or a given one as it is."""
-    real = config.name.startswith(FRONT)
-    folder = given or DATA / config.name
+    source = _recorded(config)
+    real = source.name.startswith(FRONT)
+    folder = given or DATA / source.name
     if given is None and not real:
-        _record(config, folder, splits, os.cpu_count() or 1)
+        _record(source, folder, splits, os.cpu_count() or 1)
         return folder
     needed = folder / splits[-1]
     if not any(needed.glob("*.safetensors")):
         more = " --from FOLDER" if real else ""
-        raise ZoetropeError(f"{needed}: no recordings here; make them with: zoetrope record {config.name}{more} --out {folder}")
+        raise ZoetropeError(f"{needed}: no recordings here; make them with: zoetrope record {source.name}{more} --out {folder}")
     return folder
 
 
-def _record(config: Config, folder: Path, splits: Sequence[str], processes: int, source: Path | None = None) -> dict[str, int]:
+def _recorded(config: Config) -> Recorded:
+    """The world whose recordings are learnt from: a latent model has none of its own."""
+    from robotics import worlds
+    from robotics.latent.train import LatentConfig
+
+    return worlds.load(config.world) if isinstance(config, LatentConfig) else config
+
+
+def _record(
+    config: Recorded, folder: Path, splits: Sequence[str], processes: int, source: Path | None = None
+) -> dict[str, int]:
     """Record what is missing, or import it from `source`; split -> how many episodes were made."""
     from driving.real.worlds import FrontConfig
     from driving.record import record as record_scenes

@@ -15,7 +15,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.set_defaults(door=lambda args: import_module(f"apps.robot.{name}").run(args))
         return command
 
+    _clone(add("clone", "train a policy that sees pictures on demonstrations, and measure it in MuJoCo"))
     _evaluate(add("evaluate", "run policies in the generated world and in MuJoCo, and say how far the world can be trusted"))
+    _plan(add("plan", "reach pictures of goals by planning in latents, in MuJoCo, beside random actions"))
+
+
+def _clone(parser: argparse.ArgumentParser) -> None:
+    data = {"type": Path, "action": "append", "metavar": "FOLDER"}
+    parser.add_argument("--task", default="push", metavar="NAME", help="where it is measured (default: %(default)s)")
+    parser.add_argument(
+        "--data", **data, required=True, help="demonstrations: recordings, or a LeRobot v3.0 dataset; may be repeated"
+    )
+    parser.add_argument(
+        "--generated", **data, default=[], help="datasets of generated demonstrations, used beside; may be repeated"
+    )
+    parser.add_argument("--policy", default="expert", metavar="NAME", help="whose recordings count (default: %(default)s)")
+    parser.add_argument("--demos", type=int, metavar="N", help="how many of them, drawn by the seed (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of this training run (default: %(default)s)")
+    parser.add_argument(
+        "--gain", type=int, default=0, metavar="SEEDS", help="compare with and without --generated over so many seeds"
+    )
+    parser.add_argument(
+        "--episodes", type=int, default=50, help="held-out starts that it plays in MuJoCo (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", required=True, help="where the policy is written")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +49,8 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="expert, noisy:0.5, burst:0.25, delay:5, bias:0.25, random, or yours as package.module:factory; may be repeated",
+        help="expert, noisy:0.5, burst:0.25, delay:5, bias:0.25, random, cloned:FOLDER, or yours as package.module:factory; "
+        "may be repeated",
     )
     parser.add_argument("--episodes", type=int, default=50, help="starts, each played by every policy (default: 50)")
     parser.add_argument("--generated", type=int, default=0, help="further starts that only the generated world plays")
@@ -44,3 +69,31 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with tables, a scatter and videos")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/TASK/evaluation)")
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--planner",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="cem, icem, mppi, gradient or amortized; may be repeated (default: the model's own)",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("strict", "original"),
+        default="strict",
+        help="strict leaves out goals that standing still or random actions reach (default: %(default)s)",
+    )
+    parser.add_argument("--episodes", type=int, default=50, help="goals, each tried by every planner (default: 50)")
+    parser.add_argument("--seed", type=int, default=0, help="which goals, and what planners draw (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        default="push_latent",
+        metavar="NAME",
+        help="a latent model's name, or a folder with trained weights (default: %(default)s)",
+    )
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with tables and videos beside the goals")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/MODEL/plan)")

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
-from core.evaluation.intervals import Interval, figure
+from core.evaluation.intervals import Interval, figure, statistic
+from core.evaluation.ledger import Ledger
 from robotics import policies
 from robotics.policies import RANDOM, Checked, Policy
 from robotics.record import OBJECTS, PROPRIOCEPTION, SEED, TASK

@@ -63,7 +63,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         shrink = self.shrink
         if self.height % shrink or self.width % shrink:
-            raise ZoetropeError(f"latent model: height and width must be multiples of {shrink}, fold times 2 to the channels' number")
+            raise ZoetropeError(
+                f"latent model: height and width must be multiples of {shrink}, fold times 2 to the channels' number"
+            )
         if self.predictor % self.heads or any(c % GROUPS for c in self.channels):
             raise ZoetropeError(f"latent model: predictor must be a multiple of heads, and every channel count of {GROUPS}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from torch import Tensor
 
 from core.errors import ZoetropeError
 from robotics.latent.model import Past
+
+Kind = Literal["cem", "icem", "mppi", "gradient"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Dynamics(Protocol):
@@ -112,7 +115,7 @@ class GradientConfig:
 class PlannerConfig:
     """Which planner, and how each works."""
 
-    kind: Literal["cem", "icem", "mppi", "gradient"] = "cem"
+    kind: Kind = "cem"
     cem: CEMConfig = field(default_factory=CEMConfig)
     icem: ICEMConfig = field(default_factory=ICEMConfig)
     mppi: MPPIConfig = field(default_factory=MPPIConfig)

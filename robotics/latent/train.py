@@ -8,15 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor
 
-from core.config import load_yaml
+from core.config import load_yaml, to_dict
 from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.files import write_text
 from core.heap import keep_freed_memory
 from core.training.trainer import TrainConfig, Trainer
+from robotics.latent import ABOUT
 from robotics.latent.collapse import measure
 from robotics.latent.controller import ControllerConfig
 from robotics.latent.evaluate import ProtocolConfig
@@ -24,7 +26,10 @@ from robotics.latent.inverse import InverseConfig, InverseDynamics, embed_all
 from robotics.latent.model import LeWorldModel, ModelConfig
 from robotics.latent.planners import PlannerConfig
 from robotics.record import PROPRIOCEPTION
+from robotics.worlds import CONFIGS
 
+RECIPE = "recipe.yaml"
+"""The whole configuration, beside the weights."""
 STATISTICS_BATCHES = 50
 """Batches over which the encoder's batch statistics are taken once its weights are final."""
 
@@ -50,6 +55,11 @@ class LatentConfig:
             raise ZoetropeError(
                 f"config {self.name}: inverse: embedding and action must be the model's, {model.embedding} and {model.action}"
             )
+
+
+def config_file(name_or_file: str | Path) -> Path:
+    """The YAML of a latent model that comes with the program, by its name, or the file itself."""
+    return CONFIGS / f"{name_or_file}.yaml" if str(name_or_file) in ABOUT else Path(name_or_file)
 
 
 def load(path: Path) -> LatentConfig:
@@ -92,6 +102,7 @@ def train_latent(
     )
     second.run("inverse dynamics", progress=progress)
     inverse.save(out)
+    write_text(out / RECIPE, yaml.safe_dump(to_dict(config), sort_keys=False))
     collapse = measure(model, store)
     summary = {
         "episodes": len(store.indices()),
@@ -121,30 +132,47 @@ def _settle(model: LeWorldModel, sampler: MomentSampler, config: TrainConfig) ->
     model.eval()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Held:
+    """What is learnt from of one episode."""
+
+    frames: np.ndarray
+    """uint8 (T, V, H, W, 3)."""
+    proprioception: np.ndarray
+    """float32 (T, P)."""
+    action: np.ndarray
+    """float32 (T, A)."""
+
+
 class MomentSampler:
     """Random windows of `history` + 1 moments a stride apart, decided by (seed, step) alone."""
 
     def __init__(self, store: EpisodeStore, config: ModelConfig, seed: int):
-        self.store, self.config, self.seed = store, config, seed
+        """Reads every episode once and holds it in memory: 24 KiB a frame at two cameras of 64x64."""
+        self.config, self.seed = config, seed
         self.frames = config.history * config.stride + 1
-        self.index = [(i, n) for i in store.indices() if (n := store.length(i)) >= self.frames]
-        if not self.index:
+        found = [i for i in store.indices() if store.length(i) >= self.frames]
+        if not found:
             raise ZoetropeError(
                 f"{store.folder}: no episode of at least {self.frames} frames; record some with 'zoetrope record'"
             )
-        _check(store, store.read(self.index[0][0], 0, 1), config)
+        _check(store, store.read(found[0], 0, 1), config)
+        episodes = [store.read(i) for i in found]
+        size = config.proprioception
+        self.held = [Held(frames=e.frames, proprioception=_known(e, size), action=e.action) for e in episodes]
 
     def draw(self, step: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
         """Frames uint8 (B, T, V, H, W, 3), proprioception (B, T, P) and actions (B, T - 1, S, A)."""
         rng = np.random.default_rng((self.seed, step))
-        size, stride = self.config.proprioception, self.config.stride
+        stride = self.config.stride
         frames, known, actions = [], [], []
-        for pick in rng.integers(len(self.index), size=count):
-            index, length = self.index[pick]
-            episode = self.store.read(index, int(rng.integers(length - self.frames + 1)), self.frames)
-            frames.append(episode.frames[::stride])
-            known.append(_known(episode, size)[::stride])
-            actions.append(episode.action[:-1].reshape(-1, stride, self.config.action))
+        for pick in rng.integers(len(self.held), size=count):
+            held = self.held[pick]
+            first = int(rng.integers(len(held.frames) - self.frames + 1))
+            last = first + self.frames - 1
+            frames.append(held.frames[first : last + 1 : stride])
+            known.append(held.proprioception[first : last + 1 : stride])
+            actions.append(held.action[first:last].reshape(-1, stride, self.config.action))
         return tuple(torch.from_numpy(np.stack(x)) for x in (frames, known, actions))  # type: ignore[return-value]
 
     def proprioception(self) -> tuple[Tensor, Tensor]:
@@ -152,7 +180,7 @@ class MomentSampler:
         size = self.config.proprioception
         if not size:
             return torch.zeros(0), torch.ones(0)
-        rows = np.concatenate([_known(self.store.read(i), size) for i, _ in self.index])
+        rows = np.concatenate([held.proprioception for held in self.held])
         return torch.from_numpy(rows.mean(0)), torch.from_numpy(rows.std(0).clip(1e-3))
 
 
