@@ -1,0 +1,19 @@
+"""What the tests of the kernels share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def gradients(function: Callable, *inputs: Tensor, fixed: tuple = ()) -> list[Tensor]:
+    """Of a fixed mixture of all outputs, for each input; `fixed` are further arguments without one."""
+    leaves = [x.detach().clone().requires_grad_() for x in inputs]
+    outputs = function(*leaves, *fixed)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    generator = torch.Generator().manual_seed(1)
+    weights = [torch.randn(out.shape, generator=generator).to(out) for out in outputs]
+    total = sum((out * weight).sum() for out, weight in zip(outputs, weights))
+    return list(torch.autograd.grad(total, leaves))
