@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
 from core.episodes.store import EpisodeStore
 from core.streaming.model import WorldModel
 from core.training import recipe
@@ -26,10 +28,12 @@ def train_detector(training: TrainConfig, store: EpisodeStore, folder: Path, out
     return detector
 
 
-def train(config: DrivingConfig, data: Path, run: Path, out: Path, progress: bool = True) -> WorldModel:
+def train(
+    config: DrivingConfig, data: Path, run: Path, out: Path, progress: bool = True, device: torch.device | None = None
+) -> WorldModel:
     """Train from `data`, keeping checkpoints in `run`; the world goes to `out`, its gate to `run`/gate."""
     gate = run / "gate"
     detector = train_detector(config.detector, EpisodeStore(data / "train"), run / DETECTOR, gate / DETECTOR, progress)
     scenes = list(EpisodeStore(data / "validation"))
     calibrate.save(calibrate.calibrate(detector, scenes, progress), gate / THRESHOLDS)
-    return recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out, progress=progress)
+    return recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out, progress=progress, device=device)

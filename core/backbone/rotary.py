@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 TIME_BASE, SPACE_BASE = 200.0, 50.0
 """Longest wavelength over 2 pi, in frames and in tokens."""
@@ -36,21 +36,23 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
     return torch.addcmul(x * rotation.cos, x.roll(x.shape[-1] // 2, -1), rotation.sin)
 
 
-class Places:
+class Places(nn.Module):
     """Where the tokens of a frame stand at one resolution."""
 
     def __init__(self, where: Tensor, head: int):
         """`where` (n, 2) has each token's row and column, `head` is how many channels turn."""
+        super().__init__()
         time, height, width = axis_sizes(head)
         row, column = where.double()[..., None].unbind(1)
         turned = [row * _frequencies(height, SPACE_BASE), column * _frequencies(width, SPACE_BASE)]
         self.frequency = _frequencies(time, TIME_BASE)
-        self.space = torch.cat(turned, -1).float()
+        self.space: Tensor
         """(n, e_space / 2) angles of height and width."""
+        self.register_buffer("space", torch.cat(turned, -1).float(), persistent=False)
 
     def at(self, times: Tensor) -> Rotation:
-        """Of the tokens (T n) of frames `times` (T,)."""
-        phase = torch.remainder(times.double()[:, None] * self.frequency, 2 * torch.pi).float()
+        """Of the tokens (T n) of frames `times` (T,), which are kept on the CPU: what is seen of what is decided there."""
+        phase = torch.remainder(times.double()[:, None] * self.frequency, 2 * torch.pi).float().to(self.space.device)
         frames, tokens = len(times), len(self.space)
         angle = torch.cat([phase[:, None].expand(-1, tokens, -1), self.space.expand(frames, -1, -1)], -1).flatten(0, 1)
         cos, sin = angle.cos(), angle.sin()

@@ -51,7 +51,7 @@ def euler(predict: Callable[[Tensor, Tensor, Tensor], Tensor], noise: Tensor, st
     x, batch = noise, len(noise)
     for i in range(steps):
         signal = i / steps
-        clean = predict(x, torch.full((batch,), signal), torch.full((batch,), 1 / steps))
+        clean = predict(x, noise.new_full((batch,), signal), noise.new_full((batch,), 1 / steps))
         x = x + (clean - x) / (1 - signal) / steps
     return x
 
@@ -77,21 +77,22 @@ def flow_loss(
     """
     clean = inputs.latents
     b, t = clean.shape[:2]
-    draw = lambda *size: torch.rand(*size, generator=generator)  # noqa: E731
+    draw = lambda *size: torch.rand(*size, generator=generator).to(clean.device)  # noqa: E731
     long_count = int(b * config.shortcut)
     kind = draw(b, t)
     context = kind < config.clean_context
-    signal = torch.where(kind < config.clean_context + config.pure_noise, torch.zeros(b, t), draw(b, t))
+    signal = torch.where(kind < config.clean_context + config.pure_noise, torch.zeros_like(kind), draw(b, t))
     signal = torch.where(context, 1 - config.context_noise * draw(b, t), signal)
-    stride = torch.full((b, t), BASE_STRIDE)
+    stride = torch.full_like(kind, BASE_STRIDE)
     if long_count:
-        picked = torch.tensor(LONG_STRIDES)[torch.randint(len(LONG_STRIDES), (long_count, t), generator=generator)]
+        which = torch.randint(len(LONG_STRIDES), (long_count, t), generator=generator)
+        picked = torch.tensor(LONG_STRIDES)[which].to(clean.device)
         start = (draw(long_count, t) / picked).floor() * picked  # a step starts on the grid of its own length
         long_context = context[:long_count]
         stride[:long_count] = torch.where(long_context, BASE_STRIDE, picked)
         signal[:long_count] = torch.where(long_context, signal[:long_count], start)
     basis = torch.where(_spread(context), past, clean)
-    noisy = add_noise(basis, signal, torch.randn(clean.shape, generator=generator))
+    noisy = add_noise(basis, signal, torch.randn(clean.shape, generator=generator).to(clean.device))
     condition = inputs.condition
     if condition is not None:
         keep = (draw(b) >= config.forget).float().view(b, 1, 1, 1, 1, 1)

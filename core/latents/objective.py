@@ -56,7 +56,7 @@ def tokenizer_loss(
         seen = torch.cat([pixels[:, :, :3], pixels[:, :, 3:] * keep], 2)
         mask = valid * keep
     z = tokenizer.encode_pixels(seen, mask)
-    noisy = z + tokenizer.config.noise * torch.randn(z.shape, generator=generator)
+    noisy = z + tokenizer.config.noise * torch.randn(z.shape, generator=generator).to(z.device)
     decoded = tokenizer.decode_pixels(noisy)
     target, output = pixels[:, :, :3].flatten(0, 1), decoded[:, :, :3].flatten(0, 1)
     squared = (output - target).square().mean()

@@ -8,8 +8,8 @@ from torch import Tensor
 
 def pixel_rays(intrinsics: Tensor, height: int, width: int) -> Tensor:
     """Camera-frame rays with z = 1 through every pixel centre: (H W, 3) from intrinsics (3, 3)."""
-    u = (torch.arange(width) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
-    v = (torch.arange(height) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
+    u = (torch.arange(width, device=intrinsics.device) + 0.5 - intrinsics[0, 2]) / intrinsics[0, 0]
+    v = (torch.arange(height, device=intrinsics.device) + 0.5 - intrinsics[1, 2]) / intrinsics[1, 1]
     grid_v, grid_u = torch.meshgrid(v, u, indexing="ij")
     return torch.stack([grid_u, grid_v, torch.ones_like(grid_u)], -1).reshape(-1, 3)
 

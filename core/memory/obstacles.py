@@ -112,7 +112,7 @@ def scan_obstacles(obstacles: Obstacles, here: Tensor, heights: tuple[float, flo
     view, offsets, alone = near[0], offsets[near], obstacles.alone[near]
     pose, error = obstacles.pose[view], torch.where(obstacles.real, DEPTH_ERROR, IMAGINED_ERROR)[view]
     away = here + offsets - pose[:, :2, 3]
-    out = torch.full((SCAN_SECTORS + 1, 2), CLEAR)
+    out = here.new_full((SCAN_SECTORS + 1, 2), CLEAR)
     surface = ~alone
     middle = _thing(offsets[alone], away[alone], pose[alone, :2, 2], error[alone], SLIM * band, obstacles, here)
     if middle is not None:
@@ -121,7 +121,7 @@ def scan_obstacles(obstacles: Obstacles, here: Tensor, heights: tuple[float, flo
     offsets, away, error = offsets[surface], away[surface], error[surface]
     sector = (torch.atan2(offsets[:, 1], offsets[:, 0]) / (2 * torch.pi) * SCAN_SECTORS).round().long() % SCAN_SECTORS
     distance = offsets.norm(dim=-1) + HOLD * error * away.norm(dim=-1)
-    nearest = torch.full((SCAN_SECTORS,), CLEAR).scatter_reduce(0, sector, distance, "amin")
+    nearest = here.new_full((SCAN_SECTORS,), CLEAR).scatter_reduce(0, sector, distance, "amin")
     taken = distance == nearest[sector]
     sector, offsets = sector[taken], offsets[taken]
     believed = _believed(here + offsets, obstacles)

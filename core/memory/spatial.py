@@ -13,6 +13,7 @@ Shape letters: N keyframes in the bank, K recalled, V cameras, P = H W pixels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -103,7 +104,7 @@ class Rendering:
 
     def shown(self, coarse: float) -> float:
         """Share of the view that memory shows at a useful resolution."""
-        return float((self.valid.sign() * (self.coarseness < torch.tensor(coarse).log())).mean())
+        return float((self.valid.sign() * (self.coarseness < math.log(coarse))).mean())
 
 
 View = tuple[Tensor, Tensor, Tensor]
@@ -141,30 +142,32 @@ class SpatialMemory:
         """Homogeneous pixel centres (3, P)."""
         self.columns, self.rows = self.pixels[0, :width], self.pixels[1, ::width]
         """Their coordinates (W,) and (H,)."""
-        self.middle, self.index = torch.tensor([width, height]).view(2, 1) / 2, torch.arange(height * width)
+        device = self.intrinsics.device
+        self.middle = torch.tensor([width, height], device=device).view(2, 1) / 2
+        self.index = torch.arange(height * width, device=device)
         """The picture's middle (2, 1), and the number of each pixel (P,)."""
         self.from_pixels = torch.linalg.inv(self.intrinsics)
         n, probes = config.capacity, len(self._grid(self.rays[0].view(height, width, 3), PROBE_STRIDE))
         # One block a keyframe, taken up front; a block is replaced, never written to, so that forks can share it.
-        self.pictures = [torch.full((4, height, width), 1e-9) for _ in range(n)]
+        self.pictures = [torch.full((4, height, width), 1e-9, device=device) for _ in range(n)]
         """Colour in [-1, 1] and inverse depth (0 where unknown) of each keyframe."""
-        self.pose = torch.eye(4).repeat(n, 1, 1)
-        self.probes = torch.zeros(n, probes, 3)
-        self.probe_depth = torch.zeros(n, probes)
-        self.obstacles = torch.full((n, width, 2), float("inf"))
+        self.pose = torch.eye(4, device=device).repeat(n, 1, 1)
+        self.probes = torch.zeros(n, probes, 3, device=device)
+        self.probe_depth = torch.zeros(n, probes, device=device)
+        self.obstacles = torch.full((n, width, 2), float("inf"), device=device)
         """World x and y of the nearest obstacle in every image column of each keyframe, of its middle if it stands alone."""
-        self.alone = torch.zeros(n, width, dtype=torch.bool)
+        self.alone = torch.zeros(n, width, dtype=torch.bool, device=device)
         """Whether it stands alone."""
-        self.beyond = torch.zeros(n, width)
+        self.beyond = torch.zeros(n, width, device=device)
         """How far each keyframe has seen through each image column."""
-        self.order = torch.full((n,), -1, dtype=torch.int64)
+        self.order = torch.full((n,), -1, dtype=torch.int64, device=device)
         """Frame number at which each keyframe was taken; -1 for an empty slot."""
-        self.used = torch.zeros(n, dtype=torch.int64)
+        self.used = torch.zeros(n, dtype=torch.int64, device=device)
         """Frame number at which each keyframe was last recalled."""
 
-        self.real = torch.zeros(n, dtype=torch.bool)
+        self.real = torch.zeros(n, dtype=torch.bool, device=device)
         """Whether each keyframe was seen, not imagined."""
-        self.camera = torch.zeros(n, dtype=torch.int64)
+        self.camera = torch.zeros(n, dtype=torch.int64, device=device)
         """Which camera took each keyframe."""
 
     INDEX = (*KEPT, "order", "used", "real", "camera")
@@ -218,8 +221,8 @@ class SpatialMemory:
         if high > low:
             obstacles, alone, beyond = (x[0] for x in obstacle_points(depth[None], self.rays[camera], pose[None], (low, high)))
         else:
-            obstacles = torch.full((self.width, 2), float("inf"))
-            alone, beyond = torch.zeros(self.width, dtype=torch.bool), torch.zeros(self.width)
+            obstacles, beyond = depth.new_full((self.width, 2), float("inf")), depth.new_zeros(self.width)
+            alone = torch.zeros_like(beyond, dtype=torch.bool)
         return Keyframe(
             picture=torch.cat([colour, inverse_depth[None]]),
             pose=pose,
@@ -309,16 +312,16 @@ class SpatialMemory:
             return [], None
         pixels, z = pixels[seen], z[seen]
         cell = (pixels[:, 1] * (rows / self.height)).long() * columns + (pixels[:, 0] * (columns / self.width)).long()
-        nearest = torch.full((rows * columns,), float("inf")).scatter_reduce_(0, cell, z, "amin")
+        nearest = z.new_full((rows * columns,), float("inf")).scatter_reduce_(0, cell, z, "amin")
         visible = z <= nearest[cell] * 1.5
         # Seen from as near as now or nearer: full worth. From twice as far: half.
         worth = (z / self.probe_depth.flatten()[seen]).clamp(max=1.0) * visible
-        score = torch.zeros(self.config.capacity * rows * columns)
+        score = z.new_zeros(self.config.capacity * rows * columns)
         owner = seen // self.probes.shape[1]
         score.scatter_reduce_(0, owner * (rows * columns) + cell, worth, "amax")
         score = score.view(self.config.capacity, -1)
         chosen: list[int] = []
-        covered = torch.zeros(rows * columns)
+        covered = z.new_zeros(rows * columns)
         for _ in range(self.config.recall):
             gain = (score - covered).clamp(min=0).sum(1)
             best = int(gain.argmax())
@@ -393,7 +396,7 @@ class SpatialMemory:
         z = torch.maximum(z, hidden.sign_().mul_(FARTHEST)).clamp_(max=FARTHEST)
         column, row = pixels[:, 0].clamp(0, w - 1).int(), pixels[:, 1].clamp(0, h - 1).int()
         index = torch.add(column, row, alpha=w).long()
-        front = torch.full((h * w,), FARTHEST).scatter_reduce_(0, index.view(-1), z.reshape(-1), "amin").view(h, w)
+        front = z.new_full((h * w,), FARTHEST).scatter_reduce_(0, index.view(-1), z.reshape(-1), "amin").view(h, w)
         # Points spread apart when a surface comes nearer: close the gaps (minimum, then maximum, over a small window).
         for radius in (1, 2):
             closed = _slide(_slide(front, radius, torch.minimum, FARTHEST), radius, torch.maximum, 0.0)
@@ -406,8 +409,7 @@ class SpatialMemory:
 
     def _sample(self, images: Tensor, pixels: Tensor) -> Tensor:
         """Bilinear look-up: images (K, c, H, W) at pixels (K, 2, P) -> (K, c, P)."""
-        size = torch.tensor([self.width, self.height]).view(2, 1)
-        grid = (pixels * (2 / size) - 1).transpose(1, 2).view(len(images), self.height, self.width, 2)
+        grid = (pixels * (1 / self.middle) - 1).transpose(1, 2).view(len(images), self.height, self.width, 2)
         return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False).flatten(2)
 
     def _colour(self, pictures: list[Tensor], u: Tensor, v: Tensor, source: Tensor) -> Tensor:
@@ -418,7 +420,7 @@ class SpatialMemory:
         """
         h, w = self.height, self.width
         wide, pad = w + 2 * CUBIC_REACH, CUBIC_REACH
-        atlas = torch.empty(3, h, len(pictures), wide)
+        atlas = u.new_empty(3, h, len(pictures), wide)
         for i, picture in enumerate(pictures):
             atlas[:, :, i, pad:-pad] = picture[:3]
         atlas[..., :pad], atlas[..., -pad:] = atlas[..., pad : pad + 1], atlas[..., -pad - 1 : -pad]
@@ -429,8 +431,8 @@ class SpatialMemory:
 
     def nothing(self) -> Rendering:
         """A rendering that shows nothing."""
-        empty = torch.zeros(self.height, self.width)
-        return Rendering(torch.zeros(3, self.height, self.width), torch.full_like(empty, 1e3), empty, empty, ())
+        empty = self.rays.new_zeros(self.height, self.width)
+        return Rendering(self.rays.new_zeros(3, self.height, self.width), torch.full_like(empty, 1e3), empty, empty, ())
 
 
 def _flatten(scaled: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core import weights
+from core.backbone.mixers.config import Dense
 from core.backbone.motion import MotionConfig, MotionHead
 from core.backbone.state import StateConfig, StateUnits
 from core.backbone.transformer import ActionConfig, Backbone, BackboneConfig, FrameShape
@@ -20,6 +22,7 @@ from core.errors import ZoetropeError
 from core.latents.autoencoder import Tokenizer, TokenizerConfig
 from core.latents.blend import Blend, BlendConfig
 from core.memory.geometry import pixel_rays
+from core.memory.ring import KeyValueRing
 from core.memory.sketch import SKETCH, SKETCH_DEPTH, Sketch
 from core.memory.spatial import SpatialConfig, Views
 
@@ -119,6 +122,8 @@ class WorldModel(nn.Module):
     def __init__(self, config: WorldConfig):
         super().__init__()
         self.config = config
+        self.make_ring: Callable[[Backbone, int], KeyValueRing] = KeyValueRing
+        """Makes a session's memory of keys and values, for a batch of sessions."""
         shape = config.frame_shape
         self.tokenizer = Tokenizer(config.tokenizer)
         self.backbone = Backbone(config.backbone, shape, config.action)
@@ -173,10 +178,17 @@ class WorldModel(nn.Module):
             return decoded
         return self.blend(decoded, rendering, sketch)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.backbone.place.device
+
     def fingerprint(self) -> str:
         """Identifies weights and config; saved sessions and key logs carry it."""
         config = to_dict(self.config)
         del config["accelerations"]  # what is put on changes no weights
+        if config["backbone"]["mixer"] == to_dict(Dense()):
+            del config["backbone"]["mixer"]  # worlds keep the fingerprint that they had before there were mixers
         if not self.config.state:
             del config["state"]  # worlds keep the fingerprint that they had before there were states
         digest = hashlib.sha256(repr(config).encode())

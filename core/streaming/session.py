@@ -68,7 +68,7 @@ class Session:
         """uint8 (V, H, W, 3): what memory alone showed for the last step."""
         self.number = 0
         """Frames so far, the context included."""
-        batch = len(self.seeds)
+        batch, self.device = len(self.seeds), world.model.device
         self._imagination = world.imagination(world.model, batch)
         self._committed: Future[None] = done(None)
         """The newest frame's way into the key/value ring."""
@@ -76,16 +76,16 @@ class Session:
         """One a session of the batch."""
         self._rays: Tensor | None = None
         """(B, V, 6, h, w) where tokens look, for a world that asks for it."""
-        self._tint = torch.zeros(batch, *TINT_EVIDENCE)
+        self._tint = torch.zeros(batch, *TINT_EVIDENCE, device=self.device)
         """What the frames that were seen say of the light in which sketches are drawn."""
         self._coming: tuple[Future[Keyframes], ...] = ()
         """Keyframes on their way into spatial memory; that of the newest frame is not seen by the step right after it."""
         self.newest: Newest | None = None
         """The newest frame's latents and conditions; training on a session's own history reads them."""
         self._pose: Tensor | None = None
-        self._state = torch.zeros(batch, world.config.state_size)
+        self._state = torch.zeros(batch, world.config.state_size, device=self.device)
         """(B, S) of the newest frame: measured, or predicted."""
-        self._motion = torch.zeros(batch, MOTION_SIZE)
+        self._motion = torch.zeros(batch, MOTION_SIZE, device=self.device)
         self._action = self._blank_action(batch)
         self._recalled: tuple[int, ...] = ()
         self._snapshots: list[Session] = []
@@ -99,7 +99,7 @@ class Session:
         if config.spatial is not None:
             for context in contexts:
                 assert context.intrinsics is not None
-                intrinsics = torch.from_numpy(context.intrinsics)
+                intrinsics = self._put(context.intrinsics)
                 self._spatial.append(SpatialMemory(config.spatial, intrinsics, config.height, config.width))
         if config.rays:
             self._rays = torch.stack([self._look(context) for context in contexts])
@@ -171,7 +171,7 @@ class Session:
             raise ZoetropeError("select: this session is no batch")
         if not members or not all(0 <= i < len(self.seeds) for i in members):
             raise ZoetropeError(f"select: a batch of {len(self.seeds)} has members 0 to {len(self.seeds) - 1}, got {members}")
-        rows = torch.tensor(members)
+        rows = torch.tensor(members, device=self.device)
         pick = lambda x: None if x is None else x.index_select(0, rows)  # noqa: E731
         twin = object.__new__(Session)
         twin.__dict__.update(self.__dict__)
@@ -268,7 +268,7 @@ class Session:
         return MemoryView(
             keyframes=np.array([_flat(memory.pose[i]) for i in slots]).reshape(-1, 3),
             recalled=[slots.index(s) for s in self._recalled if s in slots],
-            points=points.numpy(),
+            points=_array(points),
             here=np.array(_flat(self._pose[0, 0])),
         )
 
@@ -279,8 +279,8 @@ class Session:
         clock, background = Clock(), self.world.background
         with clock.during("memory"):
             self._remember(self._coming[:-1])
-            moved = torch.from_numpy(action)
-            pose = self._next_pose(moved, None if given is None else torch.from_numpy(given).float())
+            moved = self._put(action)
+            pose = self._next_pose(moved, None if given is None else self._put(given).float())
             sketch, facts = self._sketch(known), self._facts(known)
             sketch = None if sketch is None else sketch.tinted(self.tint)
             rendering, witnesses = self._render(pose)
@@ -288,7 +288,7 @@ class Session:
             condition = self._condition(shown, sketch)
         self._committed.result()
         with clock.during("imagine"):
-            started = torch.full((len(self.seeds),), self.newest is not None)
+            started = torch.full((len(self.seeds),), self.newest is not None, device=self.device)
             fresh = Newest(
                 self._noise(), moved, started, self._relative(pose), condition, facts, shown, sketch, self._known_state
             )
@@ -319,15 +319,15 @@ class Session:
     ) -> None:
         model = self.world.model
         batch = len(frames)
-        moved = self._blank_action(batch) if action is None else torch.from_numpy(action)
-        started = torch.full((batch,), action is not None)
+        moved = self._blank_action(batch) if action is None else self._put(action)
+        started = torch.full((batch,), action is not None, device=self.device)
         self._remember(self._coming)
         if pose is not None:
-            where: Tensor | None = torch.from_numpy(np.asarray(pose, np.float32))
+            where: Tensor | None = self._put(np.asarray(pose, np.float32))
         else:
             where = self._next_pose(moved, None)
-        seen = torch.from_numpy(np.ascontiguousarray(frames))
-        known = None if depth is None else torch.from_numpy(np.asarray(depth, np.float32))
+        seen = self._put(np.ascontiguousarray(frames))
+        known = None if depth is None else self._put(np.asarray(depth, np.float32))
         latents = model.tokenizer.encode(seen[:, None], None if known is None else known[:, None])[:, 0]
         plain = self._sketch(given)
         if known is not None and plain is not None:
@@ -336,7 +336,7 @@ class Session:
         sketch = None if plain is None else plain.tinted(self.tint)
         rendering = self._before(sketch, self._render(where)[0])
         condition = self._condition(rendering, sketch)
-        motion = self._relative(where) if action is not None else torch.zeros(batch, MOTION_SIZE)
+        motion = self._relative(where) if action is not None else torch.zeros_like(self._motion)
         if self._spatial:
             if known is None:
                 known = model.tokenizer.decode(latents[:, None])[1]
@@ -349,7 +349,7 @@ class Session:
             self._remember(self._coming)
         facts = self._facts(given)
         config = self.world.config
-        state = torch.from_numpy(join_state(config.state, given)) if config.state else self._state
+        state = self._put(join_state(config.state, given)) if config.state else self._state
         newest = Newest(latents, moved, started, motion, condition, facts, rendering, sketch, self._known_state)
         self._accept(newest, where, state, Clock())
 
@@ -369,12 +369,13 @@ class Session:
             pixels = pixels.unflatten(0, (len(self.seeds), -1))
             frames, depth = model.tokenizer.unpack(pixels)
             self.rendering = None if frame.rendering is None else self._as_frame(frame.rendering[0])
-        return pixels, frames.numpy(), depth
+        return pixels, _array(frames), depth
 
     def _frame(self, shown: Future[Shown], pose: Tensor | None, reward: Tensor, ended: Tensor, state: Tensor) -> Frame:
         _, frames, depth = shown.result()
-        told = state.numpy().copy() if self.world.config.state else None
-        return self._unbatch(Frame(frames, _array(depth), _array(pose), reward.numpy(), (ended > 0).numpy(), told))
+        told = _array(state).copy() if self.world.config.state else None
+        optional = lambda x: None if x is None else _array(x)  # noqa: E731
+        return self._unbatch(Frame(frames, optional(depth), optional(pose), _array(reward), _array(ended > 0), told))
 
     @torch.inference_mode()
     def _make_keyframes(
@@ -436,7 +437,7 @@ class Session:
         if head.config.scan and self._spatial:
             scan = torch.stack([memory.scan(pose[0]) for memory, pose in zip(self._spatial, self._pose)])
         elif head.config.scan:
-            scan = torch.full((len(self.seeds), SCAN_SECTORS + 1, 2), CLEAR)
+            scan = torch.full((len(self.seeds), SCAN_SECTORS + 1, 2), CLEAR, device=self.device)
         latents = None if self.newest is None else self.newest.latents
         motion = head(action, self._action, self._motion, scan, self._pose[:, 0, :2, 2], latents)
         first = move(self._pose[:, 0], motion)
@@ -447,7 +448,7 @@ class Session:
 
     def _relative(self, pose: Tensor | None) -> Tensor:
         if pose is None or self._pose is None:
-            return torch.zeros(len(self.seeds), MOTION_SIZE)
+            return torch.zeros_like(self._motion)
         return relative_motion(self._pose[:, 0], pose[:, 0])
 
     def _render(self, pose: Tensor | None) -> tuple[Views | None, Seers]:
@@ -499,14 +500,14 @@ class Session:
         return self._batched_conditions({n: v for n, v in given.items() if n not in state}) | state
 
     def _sketch(self, known: Conditions) -> Sketch | None:
-        return Sketch.unpack(known[SKETCH], known[SKETCH_DEPTH]) if SKETCH in known else None
+        return Sketch.unpack(known[SKETCH], known[SKETCH_DEPTH]).map(self._move) if SKETCH in known else None
 
     def _facts(self, known: Conditions) -> Tensor | None:
-        return torch.from_numpy(known[FACTS]).float() if FACTS in known else None
+        return self._put(known[FACTS]).float() if FACTS in known else None
 
     def _look(self, context: Episode) -> Tensor:
         assert context.intrinsics is not None and context.pose is not None
-        looks = self.world.model.rays(torch.from_numpy(context.intrinsics), torch.from_numpy(context.pose[0]))
+        looks = self.world.model.rays(self._put(context.intrinsics), self._put(context.pose[0]))
         assert looks is not None
         return looks
 
@@ -537,11 +538,18 @@ class Session:
         for seed in self.seeds:
             generator = torch.Generator().manual_seed((seed * 0x9E3779B1 + self.number) & 0x7FFFFFFFFFFFFFFF)
             out.append(torch.randn(shape.cameras, shape.channels, shape.rows, shape.columns, generator=generator))
-        return torch.stack(out)
+        return self._move(torch.stack(out))
 
     def _blank_action(self, batch: int) -> Tensor:
         action = self.world.config.action
-        return torch.zeros(batch, action.size) if action.kind == "continuous" else torch.zeros(batch, dtype=torch.int64)
+        blank = torch.zeros(batch, action.size) if action.kind == "continuous" else torch.zeros(batch, dtype=torch.int64)
+        return self._move(blank)
+
+    def _put(self, array: np.ndarray) -> Tensor:
+        return self._move(torch.from_numpy(array))
+
+    def _move(self, x: Tensor) -> Tensor:
+        return x.to(self.device)
 
     def _batched(self, value: Any, dimensions: int) -> np.ndarray:
         """`value` with a leading axis B; a single session's gets one of length 1."""
@@ -565,7 +573,7 @@ class Session:
         return Frame(out.frame[0], pick(out.depth), pick(out.pose), *scores, pick(out.state))
 
     def _as_frame(self, colour: Tensor) -> np.ndarray:
-        frame = self.world.model.tokenizer.unpack(torch.cat([colour, torch.ones_like(colour[:, :, :1])], 2))[0].numpy()
+        frame = self.world.model.tokenizer.unpack(torch.cat([colour, torch.ones_like(colour[:, :, :1])], 2))[0].cpu().numpy()
         return frame[0] if self.single else frame
 
     # -- snapshots -------------------------------------------------------------------------------------------------------
@@ -597,8 +605,8 @@ class Session:
         self._snapshots, self._log = history
 
 
-def _array(x: Tensor | None) -> np.ndarray | None:
-    return None if x is None else x.numpy()
+def _array(x: Tensor) -> np.ndarray:
+    return x.cpu().numpy()
 
 
 def _flat(pose: Tensor) -> tuple[float, float, float]:

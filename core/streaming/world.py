@@ -49,6 +49,11 @@ class World:
             accelerate(world, asked)
         return world
 
+    def to(self, device: torch.device) -> World:
+        """Move the networks there; sessions opened from now on live there too. Returns this world."""
+        self.model.to(device)
+        return self
+
     @property
     def config(self) -> WorldConfig:
         return self.model.config
@@ -92,8 +97,8 @@ class World:
     @torch.inference_mode()
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """The tokenizer's ceiling: uint8 frames (N, V, H, W, 3), coded and decoded, no depth given."""
-        latents = self.model.tokenizer.encode(torch.from_numpy(np.ascontiguousarray(frames))[None])
-        return self.model.tokenizer.decode(latents)[0][0].numpy()
+        seen = torch.from_numpy(np.ascontiguousarray(frames)).to(self.model.device)
+        return self.model.tokenizer.decode(self.model.tokenizer.encode(seen[None]))[0][0].cpu().numpy()
 
     def loss(self, window: Episode, shuffled: bool, context: int = 16, stride: int = 4) -> float:
         """Mean squared error (of intensities in [0, 1]) of one-step predictions along a real episode.

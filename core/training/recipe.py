@@ -49,10 +49,23 @@ class RecipeConfig:
 
 
 def train(
-    world: WorldConfig, recipe: RecipeConfig, store: EpisodeStore, folder: Path, out: Path, seed: int = 0, progress: bool = True
+    world: WorldConfig,
+    recipe: RecipeConfig,
+    store: EpisodeStore,
+    folder: Path,
+    out: Path,
+    seed: int = 0,
+    progress: bool = True,
+    device: torch.device | None = None,
 ) -> WorldModel:
-    """Train every stage that `folder` has not finished and write the world to `out`. Cut off, it goes on where it was."""
+    """Train every stage that `folder` has not finished and write the world to `out`. Cut off, it goes on where it was.
+
+    Gradients are taken on `device` (default: the CPU). Episodes are prepared and dreamt on all cores, whatever it is.
+    """
     keep_freed_memory(shared=True)
+    device = device or torch.device("cpu")
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
     if recipe.refine is not None and world.spatial is None:
         raise ZoetropeError("recipe: refine trains backbone and blend, and a world without spatial memory has no blend")
     torch.manual_seed(seed)
@@ -65,17 +78,20 @@ def train(
             return
         summary[name] = {"steps": trainer.step, "batch": trainer.config.batch, "minutes": round(trainer.seconds / 60, 1)}
 
+    tokenizer = model.tokenizer.to(device)
     done(
         "tokenizer",
-        train_tokenizer(model.tokenizer, store, recipe.tokenizer_loss, recipe.tokenizer, folder / "tokenizer", progress),
+        train_tokenizer(tokenizer, store, recipe.tokenizer_loss, recipe.tokenizer, folder / "tokenizer", progress),
     )
-    model.tokenizer.requires_grad_(False)
+    model.cpu()
+    tokenizer.requires_grad_(False)
     prepared = prepare(model, store, recipe.prepare, folder / "prepared", progress)
     if model.state is not None:
         measure_state(model, prepared)
     if model.motion is not None and recipe.motion is not None:
         walks = prepare_walks(model, store, folder / "walks", progress)
         done("motion", train_motion(model, walks, recipe.motion, folder / "motion", progress))
+    model.to(device)
     done(
         "dynamics",
         train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress),
@@ -89,11 +105,11 @@ def train(
         for number, history in enumerate(recipe.history, start=1):
             assert recipe.refine is not None
             model.save(out)
-            dreamt = roll_out(model, store, prepared, history, folder / f"history-{number}", progress)
-            model.requires_grad_(True).tokenizer.requires_grad_(False)
+            dreamt = roll_out(model.cpu(), store, prepared, history, folder / f"history-{number}", progress)
+            model.to(device).requires_grad_(True).tokenizer.requires_grad_(False)
             stores, name = [prepared, dreamt], f"refine-{number}"
             done(name, train_blend(model, stores, store, critic, recipe.refine, folder / name, name, True, progress, window))
-    model.save(out)
+    model.cpu().save(out)
     summary["minutes"] = round((time.monotonic() - started) / 60, 1)
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")
     return model

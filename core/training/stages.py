@@ -22,7 +22,7 @@ from core.latents.objective import BlendLossConfig, TokenizerLossConfig, edge_er
 from core.memory.sketch import Sketch
 from core.streaming.model import WorldModel
 from core.training.prepare import RENDERING, PreparedStore, read_sketch, unpack_rendering
-from core.training.trainer import CHECKPOINT, TrainConfig, Trainer
+from core.training.trainer import CHECKPOINT, TrainConfig, Trainer, moved
 
 LINEAR_FIT_FRAMES = 1500
 """Frames that the tokenizer's principal components are taken from."""
@@ -65,7 +65,8 @@ def train_tokenizer(
     """Fit the linear transforms in closed form, then train the whole by gradient descent."""
     sampler = FrameSampler(store, tokenizer, config.seed)
     if not (folder / CHECKPOINT).exists():
-        tokenizer.fit_linear(sampler.draw(config.steps + 1, LINEAR_FIT_FRAMES)[0])
+        where = next(tokenizer.parameters()).device
+        tokenizer.fit_linear(sampler.draw(config.steps + 1, LINEAR_FIT_FRAMES)[0].to(where))
     trainer = Trainer(
         tokenizer,
         lambda batch, generator: tokenizer_loss(tokenizer, loss, batch[0], batch[1], generator),
@@ -75,7 +76,7 @@ def train_tokenizer(
     )
     trainer.run("tokenizer", progress=progress)
     with torch.no_grad():
-        pixels, valid = sampler.draw(config.steps, 64)
+        pixels, valid = moved(sampler.draw(config.steps, 64), trainer.device)
         tokenizer.measure_importance(tokenizer.encode_pixels(pixels, valid))
     return trainer
 
@@ -172,7 +173,7 @@ def window_inputs(model: WorldModel, batch: dict[str, Tensor]) -> Inputs:
     motion = None if model.motion is None else batch["motion"] / model.motion.scale
     action, started = batch["action"], batch["started"]
     before = None if model.state is None else model.state.told(batch["before"])
-    levels = torch.ones(b, t), torch.zeros(b, t)
+    levels = latents.new_ones(b, t), latents.new_zeros(b, t)
     return Inputs(latents, *levels, action, started, motion, condition, batch.get("facts"), before)
 
 
@@ -182,8 +183,8 @@ def disturbed(before: Tensor, change: Tensor, most: float, generator: torch.Gene
     Half of it is the same for all frames of a window, as drift is: only its pictures show that something is wrong.
     """
     b, t, s = before.shape
-    draw = lambda *size: torch.randn(*size, generator=generator)  # noqa: E731
-    amount = most * torch.rand(b, 1, 1, generator=generator)
+    draw = lambda *size: torch.randn(*size, generator=generator).to(before.device)  # noqa: E731
+    amount = most * torch.rand(b, 1, 1, generator=generator).to(before.device)
     return before + change * amount * (draw(b, 1, s) + draw(b, t, s)) / 2
 
 
@@ -258,7 +259,7 @@ def train_blend(
     """
     blend = model.blend
     assert blend is not None
-    critic = Critic(channels=3 + 4 + 4 * model.config.sketch)
+    critic = Critic(channels=3 + 4 + 4 * model.config.sketch).to(model.device)
     sampler = WindowSampler(stores, window, config.seed)
     layout = model.backbone.layout(torch.arange(window))
 
@@ -332,7 +333,7 @@ def last_frame_guess(model: WorldModel, read: dict[str, Tensor], layout: Layout,
     steps = GUESS_STEPS[int(torch.randint(len(GUESS_STEPS), (1,), generator=generator))]
 
     def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
-        ones = torch.ones(len(x), past.shape[1] - 1)
+        ones = x.new_ones(len(x), past.shape[1] - 1)
         asked = replace(
             inputs,
             latents=torch.cat([past[:, :-1], x[:, None]], 1),
@@ -341,7 +342,7 @@ def last_frame_guess(model: WorldModel, read: dict[str, Tensor], layout: Layout,
         )
         return model.backbone(asked, layout).clean[:, -1]
 
-    return euler(predict, torch.randn(last.shape, generator=generator), steps)
+    return euler(predict, torch.randn(last.shape, generator=generator).to(last.device), steps)
 
 
 def _energy_share(shown: Tensor, target: Tensor, where: Tensor) -> float:

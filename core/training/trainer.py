@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from core.errors import ZoetropeError
 from core.files import atomic_path
+from core.memory.sketch import Sketch
 
 Batch = Any
 CHECKPOINT = "checkpoint.safetensors"
@@ -48,7 +49,7 @@ class TrainConfig:
 
 
 class Trainer:
-    """Trains the parameters of `module` that require gradients, and keeps their running average.
+    """Trains the parameters of `module` that require gradients, on its device, and keeps their running average.
 
     `make_batch(step)` must depend on nothing but the step, so that a run that was cut off goes on as if it had not been.
     """
@@ -57,6 +58,7 @@ class Trainer:
         self.module, self.loss, self.make_batch, self.config = module, loss, make_batch, config
         self.checkpoint = folder / CHECKPOINT
         self.log = folder / "log.jsonl"
+        self.device = next(module.parameters()).device
         self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         matrices = [p for p in self.parameters.values() if p.ndim > 1]
@@ -120,7 +122,7 @@ class Trainer:
                     self.average[name].copy_(stored[f"average.{name}"])
                     keys = ("step", "exp_avg", "exp_avg_sq")
                     if f"optimizer.step.{name}" in stored:
-                        self.optimizer.state[parameter] = {k: stored[f"optimizer.{k}.{name}"] for k in keys}
+                        self.optimizer.state[parameter] = {k: stored[f"optimizer.{k}.{name}"].to(self.device) for k in keys}
             self.step, self.seconds = int(position["step"]), float(position["seconds"])
         except (SafetensorError, KeyError, RuntimeError, OSError) as error:
             raise ZoetropeError(
@@ -132,7 +134,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * _schedule(self.step, config)
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        loss, figures = self.loss(batch, generator)
+        loss, figures = self.loss(moved(batch, self.device), generator)
         if not torch.isfinite(loss):
             raise ZoetropeError(f"training diverged at step {self.step}; lower learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
@@ -148,6 +150,17 @@ class Trainer:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("a") as file:
             file.write(json.dumps({"step": self.step, "seconds": round(self.seconds, 1), **figures}) + "\n")
+
+
+def moved(batch: Batch, device: torch.device) -> Batch:
+    """Every tensor of a batch on `device`; what is no tensor stays as it is."""
+    if isinstance(batch, dict):
+        return {name: moved(part, device) for name, part in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(moved(part, device) for part in batch)
+    if isinstance(batch, Sketch):
+        return batch.map(lambda x: x.to(device))
+    return batch.to(device, non_blocking=True) if isinstance(batch, Tensor) else batch
 
 
 def _schedule(step: int, config: TrainConfig) -> float:
