@@ -65,6 +65,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if value is None and type(None) in args:
             return None
         kinds = [a for a in args if a is not type(None)]
+        if len(kinds) > 1 and all(dataclasses.is_dataclass(a) for a in kinds):
+            return _tagged(kinds, value, where)
         return _convert(next((a for a in kinds if type(value) is a), kinds[0]), value, where)
     if dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)  # type: ignore[arg-type]
@@ -90,3 +92,12 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if type(value) is not hint:
         raise ZoetropeError(f"{where}: expected {hint.__name__}, found {value!r}")
     return value
+
+
+def _tagged(kinds: list[Any], value: Any, where: str) -> Any:
+    """One of several dataclasses, told apart by what their field `kind` may say."""
+    named = {tag: cls for cls in kinds for tag in typing.get_args(typing.get_type_hints(cls)["kind"])}
+    tag = value.get("kind") if isinstance(value, dict) else None
+    if tag not in named:
+        raise ZoetropeError(f"{where}: kind: expected one of {', '.join(named)}, found {tag!r}")
+    return from_dict(named[tag], value, where)

@@ -6,6 +6,7 @@ Shape letters: B batch, T frames in this call, n tokens of a frame (cameras incl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -33,6 +34,18 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """Frames whose tokens are the keys of a call, in the keys' order."""
+
+    times: Tensor
+    """int64 (F,)."""
+    levels: Tensor
+    """int64 (F,): 0 exact, 1.. packed."""
+    allowed: Tensor
+    """bool (T, F): which of them each frame of the call may see."""
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """Where the tokens of a call stand and what they may see; one object serves all layers.
 
@@ -49,6 +62,9 @@ class Layout:
     """Runs of the tokens of a cache that some frame of the call sees."""
     bias: Tensor | None
     """(T n, keys) additive; None where all see all."""
+    times: Tensor
+    """int64 (T,): numbers of the call's frames, kept on the CPU like all of `seen`."""
+    seen: Seen
     call: Call | None = None
     """Which of a session's calls this is; None elsewhere (training)."""
 
@@ -68,7 +84,12 @@ NORM_FLOOR = 1e-3
 
 
 class DenseAttention(nn.Module):
-    """Softmax attention with normalized queries and keys (QK norm, arXiv 2302.05442)."""
+    """Softmax attention with normalized queries and keys (QK norm, arXiv 2302.05442); other mixers are subclasses."""
+
+    cost: ClassVar[str] = "queries x keys"
+    """What a call costs, beside the projections."""
+    cache: ClassVar[str] = "keys and values"
+    """What a session's next call must be given of those before."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -80,6 +101,11 @@ class DenseAttention(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout, cached: Cached | None = None) -> tuple[Tensor, KeyValues]:
         """x (B, T, n, d) -> (B, T, n, d), and this call's keys and values for a cache to keep."""
+        queries, keys, values, fresh = self.read(x, layout, cached)
+        return self.write(self.mix(queries, keys, values, layout), x.shape[2]), fresh
+
+    def read(self, x: Tensor, layout: Layout, cached: Cached | None) -> tuple[Tensor, Tensor, Tensor, KeyValues]:
+        """Queries (B, H, T n, e), turned, all keys and values (B, H, K, e) they may see, and this call's for a cache."""
         frames, n = x.shape[1:3]
         normed, value = self._heads(x)
         queries, turned = rotate(normed, layout.rotation).unbind(0)
@@ -91,15 +117,18 @@ class DenseAttention(nn.Module):
         if cached is not None:
             keys += cached[0]
             values += cached[1]
-        mixed = self.mix(queries, torch.cat(keys, 2), torch.cat(values, 2), layout)
-        return self.out(mixed.transpose(1, 2).flatten(2).unflatten(1, (-1, n))), fresh
+        return queries, torch.cat(keys, 2), torch.cat(values, 2), fresh
+
+    def write(self, mixed: Tensor, n: int) -> Tensor:
+        """What the heads found (B, H, T n, e) -> (B, T, n, d)."""
+        return self.out(mixed.transpose(1, 2).flatten(2).unflatten(1, (-1, n)))
 
     def mix(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> Tensor:
         """Queries (B, H, T n, e), turned, over all keys and values (B, H, K, e) -> (B, H, T n, e)."""
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=layout.bias)
 
-    def remember(self, x: Tensor) -> KeyValues:
-        """Keys and values of x (B, T, n, d), and nothing else."""
+    def remember(self, x: Tensor, layout: Layout, cached: Cached | None = None) -> KeyValues:
+        """What `forward` gives for a cache, and nothing else."""
         normed, value = self._heads(x)
         return KeyValues(normed[1].unflatten(2, x.shape[1:3]), value.unflatten(2, x.shape[1:3]))
 

@@ -9,14 +9,17 @@ Shape letters: B batch, T frames, V cameras, C latent channels, h w token grid, 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.backbone.attention import Cached, DenseAttention, KeyValues, Layout, Packed
+from core.backbone.attention import Cached, KeyValues, Layout, Packed, Seen
+from core.backbone.mixers.build import make_mixer
+from core.backbone.mixers.config import Dense, Mixer
+from core.backbone.mixers.site import Site
 from core.backbone.rotary import Places
 from core.errors import ZoetropeError
 from core.memory.context import ContextConfig, mask_bias, pool_tokens, visible
@@ -36,6 +39,8 @@ class BackboneConfig:
     heads: int = 4
     expansion: int = 4
     context: ContextConfig
+    mixer: Mixer = field(default_factory=Dense)
+    """How tokens see each other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,10 +122,10 @@ class Outputs:
 
 
 class Block(nn.Module):
-    def __init__(self, config: BackboneConfig):
+    def __init__(self, config: BackboneConfig, site: Site):
         super().__init__()
         d = config.width
-        self.attention = DenseAttention(d, config.heads)
+        self.attention = make_mixer(config.mixer, site)
         self.up = nn.Linear(d, config.expansion * d)
         self.down = nn.Linear(config.expansion * d, d)
         self.table = nn.Parameter(torch.randn(6, d) / d**0.5)
@@ -133,10 +138,10 @@ class Block(nn.Module):
         hidden = self.up(_modulated(x, shift_m, scale_m))
         return torch.addcmul(x, gate_m, self.down(F.gelu(hidden, approximate="tanh"))), fresh
 
-    def remember(self, x: Tensor, modulation: Tensor) -> KeyValues:
+    def remember(self, x: Tensor, modulation: Tensor, layout: Layout, cached: Cached | None) -> KeyValues:
         """Keys and values alone of the same."""
         shift, scale = (modulation + self.table)[:, :, :2, None].unbind(2)
-        return self.attention.remember(_modulated(x, shift, scale))
+        return self.attention.remember(_modulated(x, shift, scale), layout, cached)
 
 
 class Backbone(nn.Module):
@@ -162,17 +167,17 @@ class Backbone(nn.Module):
         self.embed_facts = nn.Linear(shape.facts, d) if shape.facts else None
         self.embed_levels = nn.Sequential(nn.Linear(2 * LEVEL_FEATURES, d), nn.SiLU(), nn.Linear(d, d))
         self.modulate = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config, self.site(i)) for i in range(config.layers))
         self.final_modulation = nn.Linear(d, 2 * d)
         self.final = nn.Linear(d, shape.channels)
         self.score = nn.Linear(d, 2)
         self.skip = nn.Parameter(torch.ones(shape.channels)) if shape.condition else None
         grid = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
         where = torch.stack(grid, -1).float().reshape(-1, 2).repeat(shape.cameras, 1)
-        self.places = [
+        self.places = nn.ModuleList(
             Places(pool_tokens(where, (shape.rows, shape.columns), rows, columns), d // config.heads)
             for _, _, rows, columns in config.context.spans()
-        ]
+        )
         """Where a frame's tokens stand at each level."""
         zeroed = [self.modulate[1], self.final_modulation, self.final, self.score]
         self.embed_state = self.predict_state = None
@@ -184,6 +189,21 @@ class Backbone(nn.Module):
             assert isinstance(layer, nn.Linear)
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+    def site(self, layer: int) -> Site:
+        """Where the mixer of a layer stands."""
+        config, shape = self.config, self.shape
+        levels = tuple(shape.tokens // (rows * columns) for _, _, rows, columns in config.context.spans())
+        return Site(
+            width=config.width,
+            heads=config.heads,
+            layer=layer,
+            cameras=shape.cameras,
+            rows=shape.rows,
+            columns=shape.columns,
+            levels=levels,
+            sinks=config.context.sinks,
+        )
 
     def forward(self, inputs: Inputs, layout: Layout, cached: tuple[Cached, ...] | None = None) -> Outputs:
         """Denoise. `cached` has what the layout picked of each layer's cache."""
@@ -199,7 +219,7 @@ class Backbone(nn.Module):
         x, kept = self.through(x, modulation, layout, cached, slice(0, -1))
         last = self.blocks[-1]
         assert isinstance(last, Block)
-        return (*kept, last.remember(x, modulation))
+        return (*kept, last.remember(x, modulation, layout, None if cached is None else cached[-1]))
 
     def through(
         self, x: Tensor, modulation: Tensor, layout: Layout, cached: tuple[Cached, ...] | None, blocks: slice = slice(None)
@@ -245,29 +265,43 @@ class Backbone(nn.Module):
         `cached` lists, in the cache's order, (level, frame number of each slot (-1 empty)).
         """
         context, shape = self.config.context, self.shape
-        sizes = [len(places.space) for places in self.places]
-        masks = [visible(context, 0, times, times).repeat_interleave(sizes[0], 1)]
+        sizes = torch.tensor([len(places.space) for places in self.places])
+        allowed, numbers, levels = [visible(context, 0, times, times)], [times], [torch.zeros_like(times)]
         packed = []
         for level, (nearest, _, rows, columns) in enumerate(context.spans()):
             if level == 0 or times[-1] - times[0] < nearest:
                 continue
-            allowed = visible(context, level, times, times)
-            seen = allowed.any(0).nonzero()
+            may = visible(context, level, times, times)
+            seen = may.any(0).nonzero()
             if len(seen):
                 frames = slice(int(seen[0]), int(seen[-1]) + 1)
                 packed.append(Packed(frames, rows, columns, self.places[level].at(times[frames])))
-                masks.append(allowed[:, frames].repeat_interleave(sizes[level], 1))
-        held = [visible(context, level, times, slots).repeat_interleave(sizes[level], 1) for level, slots in cached or ()]
-        kept = torch.cat(held, 1) if held else torch.zeros(len(times), 0, dtype=torch.bool)
-        seen = kept.any(0)
-        allowed = torch.cat([*masks, kept[:, seen]], 1)
+                allowed.append(may[:, frames])
+                numbers.append(times[frames])
+                levels.append(torch.full_like(times[frames], level))
+        held = [(visible(context, level, times, slots), slots, torch.full_like(slots, level)) for level, slots in cached or ()]
+        picked = times.new_zeros(0, dtype=torch.bool)
+        if held:
+            kept, slots, at = (torch.cat(x, -1) for x in zip(*held))
+            used = kept.any(0)
+            picked = used.repeat_interleave(sizes[at])
+            allowed.append(kept[:, used])
+            numbers.append(slots[used])
+            levels.append(at[used])
+        seen = Seen(torch.cat(numbers), torch.cat(levels), torch.cat(allowed, 1))
+        bias = None
+        if not seen.allowed.all():
+            exact = seen.allowed.repeat_interleave(sizes[seen.levels], 1)
+            bias = mask_bias(exact).repeat_interleave(shape.tokens, 0).to(self.place.device)
         return Layout(
             grid=(shape.rows, shape.columns),
             newest=int(times[-1]),
             rotation=self.places[0].at(times),
             packed=tuple(packed),
-            picked=_runs(seen),
-            bias=None if allowed.all() else mask_bias(allowed).repeat_interleave(sizes[0], 0),
+            picked=_runs(picked),
+            bias=bias,
+            times=times,
+            seen=seen,
         )
 
     def _frame_vector(self, inputs: Inputs) -> Tensor:
@@ -308,6 +342,6 @@ LEVEL_FEATURES = 32
 
 def _waves(level: Tensor) -> Tensor:
     """Smooth features (..., LEVEL_FEATURES) of a level in [0, 1]."""
-    frequency = torch.exp(torch.linspace(0, math.log(64.0), LEVEL_FEATURES // 2))
+    frequency = torch.exp(torch.linspace(0, math.log(64.0), LEVEL_FEATURES // 2, device=level.device))
     phase = level[..., None] * frequency * math.pi
     return torch.cat([phase.sin(), phase.cos()], -1)
