@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apps.device import add_device
 from core.errors import ZoetropeError
 from driving.evaluation import PARTS
 from games.source import PROTOCOLS, SPLITS
@@ -59,33 +60,35 @@ def train_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
     parser.add_argument("--run", type=Path, metavar="FOLDER", help="checkpoints to go on from (default: runs/WORLD)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the trained world goes (default: runs/WORLD/world)")
+    add_device(parser)
 
 
 def train(args: argparse.Namespace) -> int:
+    from core.device import device as device_named
     from driving.worlds import DrivingConfig
     from games.train import train
     from games.worlds import GameConfig
     from robotics.latent.train import LatentConfig
     from robotics.worlds import RobotConfig
 
-    config = _read_config(args.world)
+    config, device = _read_config(args.world), device_named(args.device)
     splits = ("train", "validation") if isinstance(config, DrivingConfig) else ("train",)
     data = _recordings(config, args.data, splits)
     run = args.run or RUNS / config.name
     out = args.out or run / "world"
     if isinstance(config, GameConfig):
-        train(config, data, run, out)
+        train(config, data, run, out, device=device)
         print(f"{out}: trained; zoetrope play {out}")
     elif isinstance(config, DrivingConfig):
         from driving import train as driving
 
-        driving.train(config, data, run, out)
+        driving.train(config, data, run, out, device=device)
         print(f"{out}: trained; zoetrope drive play --world {out}")
     elif isinstance(config, RobotConfig):
         from core.episodes.store import EpisodeStore
         from core.training import recipe
 
-        recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out)
+        recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out, device=device)
         print(f"{out}: trained; zoetrope robot evaluate --world {out} --policy expert")
     elif isinstance(config, LatentConfig):
         from core.episodes.store import EpisodeStore
@@ -96,7 +99,7 @@ def train(args: argparse.Namespace) -> int:
     else:
         from driving.real import worlds as front
 
-        front.train(config, data, run, out)
+        front.train(config, data, run, out, device=device)
         print(f"{out}: trained; in Python: core.streaming.world.World.load('{out}')")
     return 0
 

@@ -6,6 +6,8 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
+from apps.device import add_device
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     doors = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
@@ -69,6 +71,7 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with tables, a scatter and videos")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/TASK/evaluation)")
+    add_device(parser)
 
 
 def _plan(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from apps.report import page
 from apps.report.figures import table
 from apps.robot.report import policy_rows, rows, write_page
 from apps.writing import writing
+from core.device import device
 from core.errors import ZoetropeError
 from core.files import write_text
 from core.heap import keep_freed_memory
@@ -32,6 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.html is not None:
         page.chart(lambda axes: None)  # without Matplotlib there is no page: say so now, not after the evaluation
     config, world = worlds.load_world(args.world or args.task)
+    world.to(device(args.device))
     if config.record.task != args.task:
         raise ZoetropeError(f"--task: world '{config.name}' imagines the task '{config.record.task}', not '{args.task}'")
     out = args.out or RUNS / config.name / "evaluation"

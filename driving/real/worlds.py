@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from core.config import load_yaml
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
@@ -44,6 +46,9 @@ def load(name_or_file: str | Path = NAME) -> FrontConfig:
     return load_yaml(FrontConfig, config_file(name_or_file))
 
 
-def train(config: FrontConfig, data: Path, run: Path, out: Path, progress: bool = True) -> WorldModel:
+def train(
+    config: FrontConfig, data: Path, run: Path, out: Path, progress: bool = True, device: torch.device | None = None
+) -> WorldModel:
     """Train from `data`/train, keeping checkpoints in `run`, and write the world to `out`."""
-    return recipe.train(config.world, config.train, EpisodeStore(data / "train"), run, out, progress=progress)
+    store = EpisodeStore(data / "train")
+    return recipe.train(config.world, config.train, store, run, out, progress=progress, device=device)

@@ -1,10 +1,10 @@
-"""Networks on another device than the CPU: nothing that a forward pass makes may be left behind. The meta device stands for any."""
+"""Networks on another device than the CPU leave nothing behind. The meta device stands for any."""
 
 import pytest
 import torch
 
-from core import hardware
 from core.backbone.transformer import Inputs
+from core.device import device
 from core.diffusion.flow import euler
 from core.errors import ZoetropeError
 from core.memory.ring import KeyValueRing
@@ -63,8 +63,8 @@ def test_batches_are_moved_whole():
 
 
 def test_a_device_that_is_not_there_is_named():
-    assert hardware.device().type in ("cpu", "cuda") and hardware.device("cpu").type == "cpu"
+    assert device().type in ("cpu", "cuda") and device("cpu").type == "cpu"
     with pytest.raises(ZoetropeError, match="--device cuda:99: not on this machine"):
-        hardware.device("cuda:99")
+        device("cuda:99")
     with pytest.raises(ZoetropeError, match="--device toaster"):
-        hardware.device("toaster")
+        device("toaster")
