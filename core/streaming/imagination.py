@@ -34,15 +34,11 @@ class Imagination:
     """One batch of sessions' key/value ring and the backbone that reads and fills it."""
 
     def __init__(self, model: WorldModel, batch: int):
-        self.model, self.ring = model, KeyValueRing(model.backbone, batch)
+        self.model, self.ring = model, model.make_ring(model.backbone, batch)
+        self.backbone: Backbone = model.backbone
         self.guide: Guide = guided
         self.kept: dict[str, Tensor] = {}
         """What accelerations keep from call to call (see `core.backbone.call`)."""
-
-    @property
-    def backbone(self) -> Backbone:
-        """What denoises and remembers."""
-        return self.model.backbone
 
     def imagine(
         self, fresh: Newest, number: int, steps: int, packed: bool, weak: Newest | None = None, guidance: float = 1.0
@@ -74,7 +70,9 @@ class Imagination:
         """Take a clean frame into the ring as `number`."""
         backbone, batch = self.backbone, len(frame.latents)
         layout = backbone.layout(torch.tensor([number]), self._slots(packed))
-        inputs = self._inputs(frame, frame.latents, torch.ones(batch), torch.full((batch,), BASE_STRIDE))
+        inputs = self._inputs(
+            frame, frame.latents, frame.latents.new_ones(batch), frame.latents.new_full((batch,), BASE_STRIDE)
+        )
         layout = replace(layout, call=Call(self.kept))
         self.ring.append(backbone.remember(inputs, layout, self.ring.read(layout)), 0, number)
         forget(self.kept)

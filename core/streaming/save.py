@@ -30,7 +30,7 @@ def write_session(session: Session, path: Path) -> None:
     """Write `session` to `path`, atomically. What it could rewind to is not kept."""
     session._committed.result()
     ring = session._imagination.ring
-    tensors: dict[str, Tensor] = {f"ring.{n}": getattr(ring, n) for n in KeyValueRing.STATE}
+    tensors: dict[str, Tensor] = {f"ring.{n}": getattr(ring, n) for n in ring.STATE}
     tensors |= {f"ring.times.{i}": t for i, t in enumerate(ring.times)}
     tensors |= {f"kept.{n}": x for n, x in session._imagination.kept.items()}
     tensors |= {"motion": session._motion, "action": session._action, "tint": session._tint}
@@ -55,6 +55,7 @@ def write_session(session: Session, path: Path) -> None:
         "folder": str(session.world.folder or ""),
         "fingerprint": session.world.fingerprint,
         "accelerations": _accelerations(session.world),
+        "storage": ring.storage,
         "seeds": session.seeds,
         "single": session.single,
         "steps": session.steps,
@@ -133,8 +134,14 @@ def read_session(path: Path, world: World | None) -> Session:
 
 def _restore(world: World, facts: dict, tensors: dict[str, Tensor]) -> Session:
     session = Session(world, facts["seeds"], facts["single"])
+    tensors = {name: tensor.to(session.device) for name, tensor in tensors.items()}
     ring = session._imagination.ring
-    for name in KeyValueRing.STATE:
+    if (stored := facts.get("storage", KeyValueRing.storage)) != ring.storage:
+        raise ZoetropeError(
+            f"the session's key/value memory is kept as {stored}, this world keeps it as {ring.storage}: "
+            "put the same accelerations on"
+        )
+    for name in ring.STATE:
         getattr(ring, name).copy_(tensors[f"ring.{name}"])
     for i, times in enumerate(ring.times):
         times.copy_(tensors[f"ring.times.{i}"])

@@ -58,7 +58,7 @@ def _values(ring: KeyValueRing, number: int, picked: list[int]) -> Tensor | None
         at = (times == number).nonzero()
         if level == 0 and number >= 0 and len(at):
             begin = start + int(at[0]) * tokens
-            return ring.values[picked, 0, :, begin : begin + tokens].permute(2, 0, 1, 3).flatten(1)
+            return ring.values_at(slice(begin, begin + tokens))[picked, 0].permute(2, 0, 1, 3).flatten(1)
     return None
 
 
