@@ -129,8 +129,9 @@ def _begin(world: World, policy: Checked, context: Episode, seed: int, most: int
     policy.reset(seed)
     action = context.action[-1]
     for t in range(len(context)):
-        known = {name: context.conditions[name][t] for name in (PROPRIOCEPTION, OBJECTS)}
-        action = policy(Observation(frames=context.frames[t], proprioception=known[PROPRIOCEPTION], objects=known[OBJECTS]))
+        known = {name: values[t] for name, values in context.conditions.items()}
+        seen = Observation(frames=context.frames[t], proprioception=known[PROPRIOCEPTION], objects=known.get(OBJECTS))
+        action = policy(seen)
     assert context.reward is not None
     rewards = [0.0, *map(float, context.reward[:-1])]
     return _Episode(policy, action, most, list(context.frames), list(states), rewards, [reward > 0 for reward in rewards])

@@ -37,7 +37,7 @@ def pseudo_action_error(reader: ActionReader, episodes: Iterable[Episode]) -> di
     if not rows:
         raise ZoetropeError("pseudo-actions: no episode of two frames or more to measure them on")
     error, nothing, squared, right, confidence = np.concatenate(rows).T
-    by = np.concatenate(groups)
+    by = np.concatenate(groups).tolist()
     return {
         "reader": reader.name,
         "episodes": count,

@@ -7,6 +7,7 @@ sensors, measured or predicted, are at hand. Shape letters: T frames, P proprioc
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +27,13 @@ from robotics.record import PROPRIOCEPTION
 
 NAME, REMEDY = "sensors", "train them with robotics.engine.readers.train_sensors"
 """Of the files that hold an action reader of sensors."""
+TRAINING = "training"
+"""Folder of what an unfinished training goes on from."""
 LEAST_MOTION = 1e-3
 """A sensor whose changes from frame to frame spread less than this (metres) is not magnified further."""
+
+HELD = 5
+"""Every so many episodes one is kept from training, to find out how far the reader's own spread is to be believed."""
 
 
 class Reading(NamedTuple):
@@ -106,11 +112,13 @@ class Sensors(nn.Module):
     motion: Tensor
     centre: Tensor
     spread: Tensor
+    doubt: Tensor
 
     def __init__(self, config: SensorsConfig):
         super().__init__()
         self.config = config
         self.inverse = InverseDynamics(config.inverse)
+        self.register_buffer("doubt", torch.ones(1))
         for name, value in (("motion", 1.0), ("centre", 0.0), ("spread", 1.0)):
             self.register_buffer(name, torch.full((config.proprioception,), value))
 
@@ -136,7 +144,14 @@ class Sensors(nn.Module):
             raise ZoetropeError(
                 f"action reader: reads {self.config.proprioception} numbers of proprioception, found {proprioception.shape[1]}"
             )
-        return Reading(*read_actions(self.inverse, self.embed(proprioception)))
+        return Reading(*read_actions(self.inverse, self.embed(proprioception), float(self.doubt)))
+
+    @torch.no_grad()
+    def calibrate(self, here: Tensor, there: Tensor, action: Tensor) -> None:
+        """Learn from unseen pairs (B, D) twice and the actions (B, A) between how much further off it is than it tells."""
+        told = self.inverse(here, there, torch.ones(len(here)))
+        off = (told.mean[:, 0] - action) / told.spread[:, 0]
+        self.doubt.fill_(max(1.0, float(off.square().mean().sqrt())))
 
     def save(self, folder: Path) -> None:
         """Write config and weights into `folder`, atomically."""
@@ -174,17 +189,27 @@ def train_sensors(
     known = [e.conditions[PROPRIOCEPTION] for e in told]
     reader = Sensors(SensorsConfig(proprioception=known[0].shape[1], action=told[0].action.shape[1]))
     reader.see_in(known)
-    z = [reader.embed(p) for p in known]
-    here, there = torch.cat([x[:-1] for x in z]), torch.cat([x[1:] for x in z])
-    action = torch.from_numpy(np.concatenate([e.action[:-1] for e in told]))
+    held = [i % HELD == HELD - 1 for i in range(len(told))]
+    here, there, action = _pairs(reader, [e for e, out in zip(told, held) if not out])
 
     def batch(step: int) -> tuple[Tensor, ...]:
         rows = torch.from_numpy(np.random.default_rng((config.seed, step)).integers(len(action), size=config.batch))
         return here[rows], there[rows], torch.ones(config.batch), action[rows, None]
 
     trainer = Trainer(
-        reader, lambda batch, generator: reader.inverse.loss(*batch, generator=generator), batch, config, folder / "training"
+        reader, lambda batch, generator: reader.inverse.loss(*batch, generator=generator), batch, config, folder / TRAINING
     )
     trainer.run("action reader", progress=progress)
+    reader.eval()
+    if any(held):
+        reader.calibrate(*_pairs(reader, [e for e, out in zip(told, held) if out]))
     reader.save(folder)
+    shutil.rmtree(folder / TRAINING, ignore_errors=True)
     return Sensors.load(folder)
+
+
+def _pairs(reader: Sensors, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor, Tensor]:
+    """Embeddings (B, D) of frames and of those after them, and the actions (B, A) between."""
+    z = [reader.embed(e.conditions[PROPRIOCEPTION]) for e in episodes]
+    action = torch.from_numpy(np.concatenate([e.action[:-1] for e in episodes]))
+    return torch.cat([x[:-1] for x in z]), torch.cat([x[1:] for x in z]), action

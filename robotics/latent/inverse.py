@@ -132,10 +132,13 @@ def pseudo_actions(
 
 
 @torch.no_grad()
-def read_actions(inverse: InverseDynamics, z: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Actions float32 (T - 1, A) from each of the embeddings (T, D) to the next, and the confidence (T - 1,) of each."""
+def read_actions(inverse: InverseDynamics, z: Tensor, doubt: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Actions float32 (T - 1, A) from each of the embeddings (T, D) to the next, and the confidence (T - 1,) of each.
+
+    `doubt` widens the standard deviations that are told, for a network known to be too sure of itself.
+    """
     told = inverse(z[:-1], z[1:], torch.ones(len(z) - 1))
-    within = torch.erf(TOLERANCE / (told.spread[:, 0] * math.sqrt(2))).prod(-1)
+    within = torch.erf(TOLERANCE / (doubt * told.spread[:, 0] * math.sqrt(2))).prod(-1)
     return told.mean[:, 0].numpy(), within.numpy()
 
 
