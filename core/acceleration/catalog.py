@@ -11,6 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from core.acceleration.caching_broadcast import Broadcast
+from core.acceleration.caching_frames import StillFrames
+from core.acceleration.caching_skip import BlockCache, TimestepCache
+from core.acceleration.caching_tokens import TokenCache
+from core.acceleration.caching_world import ShallowRefresh
+from core.acceleration.compiled import Compile
+from core.acceleration.int8 import Int8
+from core.acceleration.kv_cache import QuantizedCache
+from core.acceleration.low_bit import LowBit
+from core.acceleration.merging import Merging
+from core.acceleration.merging_attention import AsymmetricMerging, TemporalPairs
+from core.acceleration.precision import Precision
 from core.acceleration.stack import Acceleration, Stack
 from core.acceleration.steps import Steps
 from core.config import from_dict, load_yaml, to_dict
@@ -23,6 +35,20 @@ TECHNIQUES: dict[str, type[Acceleration]] = {
     technique.name: technique
     for technique in (
         Steps,
+        Broadcast,
+        TimestepCache,
+        BlockCache,
+        ShallowRefresh,
+        TokenCache,
+        StillFrames,
+        Merging,
+        AsymmetricMerging,
+        TemporalPairs,
+        Compile,
+        Int8,
+        LowBit,
+        Precision,
+        QuantizedCache,
     )
 }  # fmt: skip
 Entry = str | Mapping[str, Any] | Acceleration
