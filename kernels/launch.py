@@ -37,6 +37,10 @@ class Program:
             self.compiled[grid](first, *arguments, **settings)
 
 
+LARGEST_HEAD = 512
+"""Bytes of a head's channels: with more, a GPU's shared memory does not hold the tiles that attention is cut into."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tiling:
     """How a kernel cuts up its work. Rows and columns are powers of two."""

@@ -1,5 +1,6 @@
-"""Sliding-tile attention (arXiv 2502.04507): the tokens of a video lie in tiles of time, rows and columns; all tokens of a tile see
-the tiles of one window around it, so that no tile is seen in part. Tokens are read where they lie, in order of frame, row, column.
+"""Sliding-tile attention (arXiv 2502.04507): the tokens of a video lie in tiles of time, rows and columns; all tokens of a tile
+see the tiles of one window around it, so that no tile is seen in part. Tokens are read where they lie, in order of frame, row
+and column.
 
 Shape letters: B batch, H heads, Q queries, K keys, e channels of a head.
 """
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from kernels.launch import LOG2E, SMALLEST_DOT, Program, Tiling, dense, power_of_two, runs
+from kernels.launch import LARGEST_HEAD, LOG2E, SMALLEST_DOT, Program, Tiling, dense, power_of_two, runs
 
 if TYPE_CHECKING:
     import triton.language as tl  # pyright: ignore[reportMissingImports]
@@ -68,7 +69,8 @@ class SlidingTile:
 
 def sliding_tile(queries: Tensor, keys: Tensor, values: Tensor, shape: SlidingTile) -> Tensor:
     """queries (B, H, Q, e), keys and values (B, H, K, e) -> (B, H, Q, e). Differentiable through the reference."""
-    return (kernel if runs(queries, keys, values) else reference)(queries, keys, values, shape)
+    fits = queries.shape[3] * queries.element_size() <= LARGEST_HEAD and runs(queries, keys, values)
+    return (kernel if fits else reference)(queries, keys, values, shape)
 
 
 def reference(queries: Tensor, keys: Tensor, values: Tensor, shape: SlidingTile) -> Tensor:
@@ -77,12 +79,11 @@ def reference(queries: Tensor, keys: Tensor, values: Tensor, shape: SlidingTile)
     return scores.masked_fill(~seen, -torch.inf).softmax(-1) @ values
 
 
-def _tiling(tokens: int, size: int) -> Tiling:
+def _tiling(tokens: int, size: int, bytes_each: int) -> Tiling:
     """For tiles of `tokens`, cut into blocks where they are large."""
     block = power_of_two(tokens, SMALLEST_DOT)
-    if size > 64:
-        return Tiling(min(block, 128), min(block, 64), warps=8, stages=2)
-    return Tiling(min(block, 128), min(block, 64), warps=4, stages=3)
+    rows = min(block, 128 if bytes_each <= 2 else 64)
+    return Tiling(rows, min(block, 64), warps=8 if rows * size > 64 * 128 else 4, stages=3 if size <= 64 else 2)
 
 
 def kernel(queries: Tensor, keys: Tensor, values: Tensor, shape: SlidingTile) -> Tensor:
@@ -92,7 +93,7 @@ def kernel(queries: Tensor, keys: Tensor, values: Tensor, shape: SlidingTile) ->
     tiles = shape.tiles(frames)
     asking = tiles[0] - first // shape.tile[0]
     tokens = shape.tile[0] * shape.tile[1] * shape.tile[2]
-    tiling = _tiling(tokens, size)
+    tiling = _tiling(tokens, size, queries.element_size())
     out = torch.empty(queries.shape, dtype=queries.dtype, device=queries.device)
     window = [min(a, b) for a, b in zip(shape.window, tiles)]
     _forward(
