@@ -16,7 +16,8 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; padding: .22rem .8rem .22rem 0; border-bottom: 1px solid #e4e4ea; }
 td.yes { color: #14713a; } td.no { color: #b3261e; font-weight: 600; } .quiet { color: #6b6b76; }
-svg { max-width: 100%; height: auto; } video { max-width: 100%; margin: .3rem 0 1rem; image-rendering: pixelated; }
+svg { max-width: 100%; height: auto; } figure { margin: .6rem 0; } img { width: 100%; image-rendering: pixelated; }
+video { max-width: 100%; margin: .3rem 0 1rem; image-rendering: pixelated; }
 @media (prefers-color-scheme: dark) { body { background: #16161a; color: #e6e6ea; } td, th { border-color: #33333b; }
   td.yes { color: #6fd08c; } td.no { color: #ff8a80; } svg { background: #fff; border-radius: 6px; } }
 """
@@ -57,6 +58,10 @@ def video(source: str, caption: str) -> str:
     return (
         f'<div>{_text(caption)}<br><video src="{html.escape(source)}" controls loop muted autoplay playsinline></video></div>'
     )
+
+
+def picture(source: str, caption: str) -> str:
+    return f'<figure><img src="{html.escape(source)}" alt=""><figcaption class=quiet>{_text(caption)}</figcaption></figure>'
 
 
 def chart(draw: Callable[[Any], None], size: tuple[float, float] = (9.0, 3.6)) -> str:

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     _clone(add("clone", "train a policy that sees pictures on demonstrations, and measure it in MuJoCo"))
     _evaluate(add("evaluate", "run policies in the generated world and in MuJoCo, and say how far the world can be trusted"))
+    _generate(add("generate", "grow a few demonstrations into a LeRobot dataset, imagined and in other looks, and judge it"))
     _plan(add("plan", "reach pictures of goals by planning in latents, in MuJoCo, beside random actions"))
 
 
@@ -71,6 +72,61 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with tables, a scatter and videos")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/TASK/evaluation)")
+    add_device(parser)
+
+
+def _generate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FOLDER", help="demonstrations: recordings, or a LeRobot v3.0 dataset"
+    )
+    parser.add_argument("--by", metavar="NAME", help="of recordings, only those of this policy count (such as expert)")
+    parser.add_argument("--demonstrations", type=int, default=20, help="how many are used, at most (default: %(default)s)")
+    parser.add_argument("--task", default="push", metavar="NAME", help="what is to be done (default: %(default)s)")
+    parser.add_argument(
+        "--way",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="relook (MuJoCo shows demonstrations in other looks), redo (imagined from their first frames), scene (imagined "
+        "from new scenes); may be repeated (default: all)",
+    )
+    parser.add_argument("--attempts", type=int, default=50, help="episodes tried in each way (default: %(default)s)")
+    parser.add_argument(
+        "--policy",
+        default="neighbours",
+        metavar="NAME",
+        help="who acts: neighbours (made of the demonstrations), replay, or a policy as in 'evaluate' (default: %(default)s)",
+    )
+    parser.add_argument("--noise", type=float, default=0.2, help="spread of what is added to actions (default: %(default)s)")
+    looks = parser.add_argument_group("looks", "how far scenes may differ from those of the demonstrations")
+    looks.add_argument("--colours", type=float, default=0.5, help="0 to 1 (default: %(default)s)")
+    looks.add_argument("--textures", action=argparse.BooleanOptionalAction, default=True, help="patterns on the table")
+    looks.add_argument("--camera", type=float, default=0.03, help="metres by which cameras move (default: %(default)s)")
+    looks.add_argument("--light", type=float, default=0.5, help="0 to 1 (default: %(default)s)")
+    looks.add_argument("--distractors", type=int, default=3, help="things at the table's edge, at most (default: %(default)s)")
+    kept = parser.add_argument_group("what is kept")
+    kept.add_argument("--judge", choices=("objects", "reward"), default="objects", help="who says that the goal holds")
+    kept.add_argument("--disagreement", type=float, default=0.35, help="most between actions sent and read (default: 0.35)")
+    kept.add_argument("--confidence", type=float, default=0.3, help="least of the actions read back (default: 0.3)")
+    kept.add_argument(
+        "--labels",
+        choices=("checked", "pseudo"),
+        default="checked",
+        help="checked: actions sent, but pseudo-actions where frames tell of others; pseudo: pseudo-actions throughout",
+    )
+    kept.add_argument("--include", action="store_true", help="put the demonstrations themselves first in the dataset")
+    parser.add_argument(
+        "--reader", type=Path, metavar="FOLDER", help="a trained action reader (default: of the demonstrations)"
+    )
+    parser.add_argument("--latent", type=Path, metavar="FOLDER", help="a latent model, to read actions from pictures as well")
+    parser.add_argument("--batch", type=int, default=16, help="episodes imagined at once (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which demonstrations, scenes, looks and noise (default: 0)")
+    parser.add_argument(
+        "--world", metavar="NAME", help="a robot world's name, or a folder with trained weights (default: TASK)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of what was kept, what was not, and why")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the dataset and its ledger (default: runs/TASK/generated)")
     add_device(parser)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,18 +26,21 @@ def read(folder: Path, count: int, seed: int, policy: str | None = None) -> list
     return [_told(d) for d in lessons.choose(found, min(count, len(found)), seed)]
 
 
-def check(demonstrations: list[Episode], world: World, task: Task) -> None:
-    """That the world can go on from them; ZoetropeError naming what does not fit."""
-    config, first = world.config, demonstrations[0]
-    wanted = (config.cameras, config.height, config.width)
-    if (found := first.frames.shape[1:4]) != wanted:
-        raise ZoetropeError(f"demonstrations: pictures of {found} (cameras, height, width), and the world's are {wanted}")
+def check(demonstrations: Sequence[Episode], world: World | None, task: Task) -> None:
+    """That they show the task, and that the world can go on from them; ZoetropeError naming what does not fit."""
+    first = demonstrations[0]
     if (found := first.action.shape[1:]) != (task.action_size,):
         raise ZoetropeError(f"demonstrations: actions of shape {found}, and the task's have {task.action_size} numbers")
-    for part in config.state:
-        found = first.conditions[part.name].shape[1] if part.name in first.conditions else 0
-        if found != part.size:
-            raise ZoetropeError(f"demonstrations: {found} numbers of '{part.name}', and the world goes on from {part.size}")
+    own = {PROPRIOCEPTION: len(task.proprioception_names)}
+    asked = own if world is None else {p.name: p.size for p in world.config.state}
+    for name, size in asked.items():
+        found = first.conditions[name].shape[1] if name in first.conditions else 0
+        if found != size:
+            raise ZoetropeError(f"demonstrations: {found} numbers of '{name}', where {size} are needed")
+    if world is not None:
+        wanted = (world.config.cameras, world.config.height, world.config.width)
+        if (found := first.frames.shape[1:4]) != wanted:
+            raise ZoetropeError(f"demonstrations: pictures of {found} (cameras, height, width), and the world's are {wanted}")
 
 
 def demonstration(

@@ -41,7 +41,6 @@ from robotics.record import OBJECTS, POLICY, PROPRIOCEPTION, SEED, SUCCESS, TASK
 from robotics.scene import arm
 from robotics.scene.challenges import CHALLENGES
 from robotics.task import RATE, Task
-from robotics.worlds import RobotConfig
 
 DATASET = "dataset"
 """Folder of the LeRobot dataset within the engine's."""
@@ -57,7 +56,7 @@ EXACT = 1e-4
 
 def generate(
     world: World | None,
-    config: RobotConfig,
+    name: str,
     plan: Plan,
     demonstrations: Sequence[Episode],
     readers: Sequence[ActionReader],
@@ -66,17 +65,17 @@ def generate(
 ) -> dict[str, Any]:
     """Make, judge and keep; returns all figures, ready for JSON. The dataset lies in `out`/DATASET.
 
-    The first of `readers` gives pseudo-actions; all of them must find in an episode the actions that were sent. `world` may be
+    `name` is the task's, which is shown in the demonstrations' size. The first of `readers` gives pseudo-actions; all of them must find in an episode the actions that were sent. `world` may be
     None for a plan that imagines nothing. Raises ZoetropeError for what does not fit together, before anything is made.
     """
-    task = config.record.make_task()
     long_enough = [d for d in demonstrations if len(d) > CONTEXT]
     if not long_enough:
         raise ZoetropeError(f"demonstrations: none of more than {CONTEXT} frames")
+    height, width = long_enough[0].frames.shape[2:4]
+    task = tasks.make(name, (height, width), pictures=False)
     if plan.imagines and world is None:
         raise ZoetropeError("imagining needs a generated world; ask for --way relook alone, or name one with --world")
-    if world is not None:
-        few.check(long_enough, world, task)
+    few.check(long_enough, world, task)
     cast = casting(plan.policy, plan.noise, long_enough, task)
     fingerprint = None if world is None else world.fingerprint
     settings = plan.settings() | {
@@ -88,7 +87,6 @@ def generate(
     check_plan(out, json.loads(json.dumps(settings)) | {"attempts": plan.attempts}, grows="attempts")
     run = _Run(
         world=world,
-        config=config,
         task=task,
         plan=plan,
         demonstrations=long_enough,
@@ -101,7 +99,7 @@ def generate(
         fastest=verdict.fastest(long_enough, task),
     )
     try:
-        for number, episode in enumerate(long_enough):
+        for number, episode in enumerate(long_enough if plan.include else ()):
             run.add(f"{DEMONSTRATION}-{number:05d}", few.demonstration(episode, SIMULATED))
         with tqdm(total=len(plan.ways) * plan.attempts, desc="generate", unit="episode", disable=not progress) as bar:
             for way in plan.ways:
@@ -113,7 +111,7 @@ def generate(
                     bar.update(len(batch))
     finally:
         run.ledger.close()
-    episodes = run.writer.finish()
+    episodes = run.writer.finish() if run.writer.names() else 0
     return {
         "task": task.name,
         "world": None if world is None else world.config.name,
@@ -123,7 +121,7 @@ def generate(
         "seed": plan.seed,
         "demonstrations": len(long_enough),
         "episodes": episodes,
-        "ways": {way: _figures([run.ledger.rows[key(way, i)] for i in range(plan.attempts)]) for way in plan.ways},
+        "ways": {way: _figures(way, plan, run.ledger, out) for way in plan.ways},
         **provenance(),
     }
 
@@ -138,7 +136,6 @@ class _Run:
     """One generation while it runs."""
 
     world: World | None
-    config: RobotConfig
     task: Task
     plan: Plan
     demonstrations: Sequence[Episode]
@@ -169,9 +166,8 @@ class _Run:
     def _relook(self, index: int) -> None:
         begun = time.perf_counter()
         demonstration = self._demonstration(index)
-        record = self.config.record
         looks = FIRST_LOOK + self.plan.seed + index // len(self.demonstrations)
-        task = tasks.make(record.task, (record.height, record.width), self.plan.variation, looks=looks)
+        task = tasks.make(self.task.name, self.task.size, self.plan.variation, looks=looks)
         again = Checked(Recorded(demonstration.action), demonstration.metadata.get(POLICY, "?"), task.action_size)
         episode = record_episode(task, again, seed_of(demonstration), policy_seed=0, frames=len(demonstration))
         told, found = (e.conditions[PROPRIOCEPTION] for e in (demonstration, episode))
@@ -204,8 +200,7 @@ class _Run:
 
     def _scene(self, player: Checked, seed: int) -> Episode:
         """The first frames of a new scene, in a look of its own."""
-        record = self.config.record
-        task = tasks.make(record.task, (record.height, record.width), self.plan.variation)
+        task = tasks.make(self.task.name, self.task.size, self.plan.variation)
         return record_episode(task, player, seed, policy_seed=seed, frames=CONTEXT)
 
     def _episode(self, way: Way, seed: int, context: Episode, actor: Actor, rollout: Rollout) -> Episode:
@@ -251,8 +246,10 @@ class _Run:
         self.ledger.add(name, {"reason": reason, "frames": len(made.episode), **row})
 
 
-def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Of all attempts of one way."""
+def _figures(way: Way, plan: Plan, ledger: Ledger, out: Path) -> dict[str, Any]:
+    """Of all attempts of one way; `shown` are those with a strip, and why they were rejected."""
+    names = [key(way, i) for i in range(plan.attempts)]
+    rows = [ledger.rows[name] for name in names]
     reasons = Counter(row["reason"] for row in rows)
     kept = [row for row in rows if row["reason"] is None]
     average = lambda name: float(np.mean([r[name] for r in kept])) if kept and name in kept[0] else None  # noqa: E731
@@ -265,6 +262,7 @@ def _figures(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "disagreement": average("disagreement"),
         "confidence": average("confidence"),
         "pseudo": average("pseudo"),
+        "shown": {n: r["reason"] for n, r in zip(names, rows) if strips.path(out, n).exists()},
         "frames_per_second": sum(row["frames"] for row in rows) / max(sum(row["seconds"] for row in rows), 1e-9),
     }
 

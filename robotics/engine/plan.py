@@ -49,6 +49,8 @@ class Plan:
     variation: Variation = LOOKS
     judge: JudgeName = "objects"
     labels: Labels = "checked"
+    include: bool = False
+    """Whether the demonstrations themselves come first in the dataset."""
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
     """Decides which demonstrations, scenes, looks and noise."""

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core import weights
@@ -32,6 +33,10 @@ TRAINING = "training"
 LEAST_MOTION = 1e-3
 """A sensor whose changes from frame to frame spread less than this (metres) is not magnified further."""
 
+RUN = 16
+"""Frames in a row that are learnt from together, so that errors of single actions do not add up to a path that drifts."""
+CLOSE = 0.1
+"""Of a path of summed actions, how far off counts by its square; what is further counts by its size alone."""
 HELD = 5
 """Every so many episodes one is kept from training, to find out how far the reader's own spread is to be believed."""
 
@@ -84,7 +89,6 @@ class SensorsConfig:
     """And after it: a hand goes on following for a while what it was told."""
     width: int = 128
     layers: int = 2
-    dropout: float = 0.05
 
     @property
     def embedding(self) -> int:
@@ -101,7 +105,7 @@ class SensorsConfig:
             reach=1,
             width=self.width,
             layers=self.layers,
-            dropout=self.dropout,
+            dropout=0.0,
         )
 
 
@@ -146,6 +150,18 @@ class Sensors(nn.Module):
             )
         return Reading(*read_actions(self.inverse, self.embed(proprioception), float(self.doubt)))
 
+    def loss(self, batch: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        """Likelihood of the actions of runs, as `_Runs` draws them, and how far their sums lead astray; and the mean error."""
+        here, there, action, counts = batch
+        told = self.inverse(here.flatten(0, 1), there.flatten(0, 1), torch.ones(counts.numel()))
+        mean, spread = (part[:, 0].unflatten(0, counts.shape) for part in told)
+        counted = counts[..., None].expand_as(action).float()
+        off = (mean - action) * counted
+        likelihood = (((off / spread).square() / 2 + spread.log()) * counted).sum() / counted.sum()
+        path = F.smooth_l1_loss(off.cumsum(1), torch.zeros_like(off), beta=CLOSE, reduction="none")
+        error = off.detach().abs().sum() / counted.sum()
+        return likelihood + (path * counted).sum() / counted.sum(), {"error": float(error)}
+
     @torch.no_grad()
     def calibrate(self, here: Tensor, there: Tensor, action: Tensor) -> None:
         """Learn from unseen pairs (B, D) twice and the actions (B, A) between how much further off it is than it tells."""
@@ -168,7 +184,7 @@ class SensorsTraining:
     """How a reader of sensors is trained: about a minute of one CPU core."""
 
     train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=1500, batch=256, learning_rate=2e-3, warmup=100, decay=0.7, average=0.99)
+        default_factory=lambda: TrainConfig(steps=2500, batch=256, learning_rate=2e-3, warmup=100, decay=0.7, average=0.99)
     )
 
 
@@ -190,15 +206,8 @@ def train_sensors(
     reader = Sensors(SensorsConfig(proprioception=known[0].shape[1], action=told[0].action.shape[1]))
     reader.see_in(known)
     held = [i % HELD == HELD - 1 for i in range(len(told))]
-    here, there, action = _pairs(reader, [e for e, out in zip(told, held) if not out])
-
-    def batch(step: int) -> tuple[Tensor, ...]:
-        rows = torch.from_numpy(np.random.default_rng((config.seed, step)).integers(len(action), size=config.batch))
-        return here[rows], there[rows], torch.ones(config.batch), action[rows, None]
-
-    trainer = Trainer(
-        reader, lambda batch, generator: reader.inverse.loss(*batch, generator=generator), batch, config, folder / TRAINING
-    )
+    lessons = _Runs(reader, [e for e, out in zip(told, held) if not out], config)
+    trainer = Trainer(reader, reader.loss, lessons.draw, config, folder / TRAINING)
     trainer.run("action reader", progress=progress)
     reader.eval()
     if any(held):
@@ -206,6 +215,25 @@ def train_sensors(
     reader.save(folder)
     shutil.rmtree(folder / TRAINING, ignore_errors=True)
     return Sensors.load(folder)
+
+
+class _Runs:
+    """Runs of RUN frames of one episode each, decided by (seed, step) alone; what hangs over its end does not count."""
+
+    def __init__(self, reader: Sensors, episodes: Sequence[Episode], config: TrainConfig):
+        self.here, self.there, self.action = _pairs(reader, episodes)
+        lengths = torch.tensor([len(e) - 1 for e in episodes])
+        self.end = torch.repeat_interleave(lengths.cumsum(0), lengths)
+        self.config = config
+
+    def draw(self, step: int) -> tuple[Tensor, ...]:
+        """Embeddings (N, RUN, D) twice, actions (N, RUN, A) and which of them count (N, RUN)."""
+        rng = np.random.default_rng((self.config.seed, step))
+        first = torch.from_numpy(rng.integers(len(self.action), size=max(1, self.config.batch // RUN)))
+        rows = first[:, None] + torch.arange(RUN)
+        counts = rows < self.end[first][:, None]
+        rows = rows.clamp(max=len(self.action) - 1)
+        return self.here[rows], self.there[rows], self.action[rows], counts
 
 
 def _pairs(reader: Sensors, episodes: Sequence[Episode]) -> tuple[Tensor, Tensor, Tensor]:

@@ -34,7 +34,7 @@ pytest.importorskip("pyarrow")
 
 HORIZON = 14
 LOOSE = Limits(disagreement=2.0, confidence=0.0, blur=1e-3, speed=1e3)
-PLAN = Plan(attempts=3, batch=2, limits=LOOSE, ways=("relook", "redo", "scene"))
+PLAN = Plan(attempts=3, batch=2, limits=LOOSE, include=True, ways=("relook", "redo", "scene"))
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def reader() -> Sensors:
 
 
 def run(out, plan: Plan = PLAN, **changes):
-    arguments = {"world": tiny.world(), "config": tiny.config(), "demonstrations": demonstrations(), "readers": [reader()]}
+    arguments = {"world": tiny.world(), "name": "push", "demonstrations": demonstrations(), "readers": [reader()]}
     return generate.generate(plan=plan, out=out, progress=False, **(arguments | changes))
 
 
@@ -230,6 +230,8 @@ def test_what_does_not_hold_up_is_left_out(tmp_path, short):
     figures = run(tmp_path)
     for way in ("redo", "scene"):
         assert figures["ways"][way]["kept"] == 0 and figures["ways"][way]["rejected"] == {"failed": 3}
+    nothing = run(tmp_path / "nothing", replace(PLAN, ways=("redo",), include=False))
+    assert nothing["episodes"] == 0 and not (tmp_path / "nothing" / DATASET / "meta").exists()
     moved = [replace(e, metadata=e.metadata | {"seed": "77"}) for e in demonstrations()]
     figures = run(tmp_path / "other", replace(PLAN, ways=("relook",)), world=None, demonstrations=moved)
     assert figures["ways"]["relook"]["rejected"] == {"differs": 3} and figures["world"] is None
@@ -267,12 +269,12 @@ def test_a_run_that_was_cut_off_goes_on(tmp_path, short, easy, monkeypatch):
 def test_a_world_without_objects_replays_demonstrations(tmp_path, short, easy):
     plan = replace(PLAN, ways=("redo",), policy="replay", noise=0.1, judge="reward", labels="pseudo")
     bare = [replace(e, conditions={PROPRIOCEPTION: e.conditions[PROPRIOCEPTION]}) for e in demonstrations()]
-    arguments = {"world": tiny.world(objects=False), "config": tiny.config(objects=False)}
-    figures = run(tmp_path, plan, demonstrations=bare, **arguments)
+    world = tiny.world(objects=False)
+    figures = run(tmp_path, plan, demonstrations=bare, world=world)
     assert figures["ways"]["redo"]["kept"] == 3 and figures["ways"]["redo"]["pseudo"] > 0.5
     assert "observation.environment_state" not in Dataset(tmp_path / DATASET).features
     with pytest.raises(ZoetropeError, match="do not tell where things are"):
-        run(tmp_path / "other", replace(plan, policy="neighbours"), demonstrations=bare, **arguments)
+        run(tmp_path / "other", replace(plan, policy="neighbours"), demonstrations=bare, world=world)
 
 
 def test_mistakes_are_said_in_one_line(tmp_path, short):
@@ -297,6 +299,6 @@ def test_few_are_read_from_recordings_and_from_datasets(tmp_path, short, easy):
         failed = {SUCCESS: "false"} if index == 1 else {}
         store.write(index, replace(episode, metadata=episode.metadata | failed))
     assert len(few.read(tmp_path / "recorded", 20, seed=0)) == 2
-    run(tmp_path / "made", replace(PLAN, ways=("redo",)))
+    run(tmp_path / "made", replace(PLAN, ways=("redo",), include=False))
     grown = few.read(tmp_path / "made" / DATASET, 20, seed=0)
-    assert len(grown) == 5 and all(OBJECTS in e.conditions and len(e.reward) == len(e) for e in grown)
+    assert len(grown) == 3 and all(OBJECTS in e.conditions and e.reward is not None for e in grown)
