@@ -21,6 +21,7 @@ class Broadcast(Acceleration):
 
     name: ClassVar[str] = "broadcast"
     stage: ClassVar[Stage] = Stage.CALLS
+    compared_at: ClassVar[int | None] = 4
     every: int = 2
     """1 leaves nothing out."""
     deep_every: int | None = None

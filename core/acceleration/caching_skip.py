@@ -38,6 +38,7 @@ class TimestepCache(Acceleration):
 
     name: ClassVar[str] = "timestep_cache"
     stage: ClassVar[Stage] = Stage.CALLS
+    compared_at: ClassVar[int | None] = 4
     excludes = rivals("timestep_cache")
     threshold: float = 0.6
     """Sum of the relative changes from step to step; 0 leaves nothing out."""
@@ -61,6 +62,7 @@ class BlockCache(Acceleration):
 
     name: ClassVar[str] = "block_cache"
     stage: ClassVar[Stage] = Stage.CALLS
+    compared_at: ClassVar[int | None] = 4
     excludes = rivals("block_cache")
     threshold: float = 0.4
     """Sum of the relative changes from step to step; 0 leaves nothing out."""

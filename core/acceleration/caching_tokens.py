@@ -29,6 +29,7 @@ class TokenCache(Acceleration):
 
     name: ClassVar[str] = "token_cache"
     stage: ClassVar[Stage] = Stage.CALLS
+    compared_at: ClassVar[int | None] = 4
     excludes = rivals("token_cache") | {"broadcast": "what attention found is kept for all tokens or for none"}
     share: float = 0.25
     """1 computes all."""

@@ -29,6 +29,7 @@ class ShallowRefresh(Acceleration):
 
     name: ClassVar[str] = "shallow_refresh"
     stage: ClassVar[Stage] = Stage.CALLS
+    compared_at: ClassVar[int | None] = 4
     excludes = rivals("shallow_refresh")
     shallow: int = 2
     every: int = 4

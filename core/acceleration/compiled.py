@@ -23,6 +23,7 @@ class Compile(Acceleration):
 
     name: ClassVar[str] = "compile"
     stage: ClassVar[Stage] = Stage.COMPILATION
+    slow_start: ClassVar[bool] = True
     parts: tuple[Literal["backbone", "decoder"], ...] = ("backbone", "decoder")
 
     def check(self, world: World) -> None:

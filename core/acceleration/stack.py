@@ -29,6 +29,10 @@ class Acceleration(ABC):
     stage: ClassVar[Stage]
     excludes: ClassVar[Mapping[str, str]] = {}
     """Techniques, by name, that it cannot be stacked with, and why not. Said once, by either of the two."""
+    compared_at: ClassVar[int | None] = None
+    """Denoising steps a frame of the plain world that it is measured against; None: as many as the world takes."""
+    slow_start: ClassVar[bool] = False
+    """Whether its first frames take minutes (a quick measurement leaves it out)."""
 
     def check(self, world: World) -> None:  # noqa: B027 - most techniques run anywhere
         """Raise ZoetropeError where this world or this machine cannot run it."""

@@ -20,6 +20,7 @@ class Steps(Acceleration):
 
     name: ClassVar[str] = "steps"
     stage: ClassVar[Stage] = Stage.CALLS
+    compared_at: ClassVar[int | None] = 32
     count: int = 1
 
     def __post_init__(self) -> None:
