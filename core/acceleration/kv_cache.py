@@ -27,11 +27,6 @@ class QuantizedCache(Acceleration):
         if self.bits not in (4, 8):
             raise ZoetropeError(f"accelerations: kv-cache: bits must be 4 or 8, found {self.bits}")
 
-    def check(self, world: World) -> None:
-        config = world.config.backbone
-        if self.bits == 4 and config.width // config.heads % 2:
-            raise ZoetropeError("accelerations: kv-cache: four-bit codes lie in pairs, and this world's heads are of odd size")
-
     def apply(self, world: World) -> Undo:
         before = world.model.make_ring
         world.model.make_ring = partial(QuantizedRing, bits=self.bits)

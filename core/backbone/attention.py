@@ -91,13 +91,15 @@ class DenseAttention(nn.Module):
     cache: ClassVar[str] = "keys and values"
     """What a session's next call must be given of those before."""
 
-    def __init__(self, width: int, heads: int):
+    def __init__(self, width: int, heads: int, head: int | None = None):
+        """Heads have `head` channels, width / heads where None."""
         super().__init__()
+        head = width // heads if head is None else head
         self.heads = heads
-        self.project = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width)
-        self.query_norm = nn.RMSNorm(width // heads)
-        self.key_norm = nn.RMSNorm(width // heads)
+        self.project = nn.Linear(width, 3 * heads * head, bias=False)
+        self.out = nn.Linear(heads * head, width)
+        self.query_norm = nn.RMSNorm(head)
+        self.key_norm = nn.RMSNorm(head)
 
     def forward(self, x: Tensor, layout: Layout, cached: Cached | None = None) -> tuple[Tensor, KeyValues]:
         """x (B, T, n, d) -> (B, T, n, d), and this call's keys and values for a cache to keep."""
@@ -126,6 +128,10 @@ class DenseAttention(nn.Module):
     def mix(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> Tensor:
         """Queries (B, H, T n, e), turned, over all keys and values (B, H, K, e) -> (B, H, T n, e)."""
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=layout.bias)
+
+    def density(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> float:
+        """Share of the pairs of queries and keys that the context allows that `mix` looks at."""
+        return 1.0
 
     def remember(self, x: Tensor, layout: Layout, cached: Cached | None = None) -> KeyValues:
         """What `forward` gives for a cache, and nothing else."""

@@ -38,9 +38,27 @@ class BackboneConfig:
     layers: int = 6
     heads: int = 4
     expansion: int = 4
+    """Channels of a block's hidden layer, in widths."""
+    head_size: int = 0
+    """Channels of a head; 0 for width / heads. Pruned worlds have fewer heads of the size they had."""
+    hidden: tuple[int, ...] = ()
+    """Channels of each block's hidden layer, where pruning left other numbers than `expansion` says."""
     context: ContextConfig
     mixer: Mixer = field(default_factory=Dense)
     """How tokens see each other."""
+
+    def __post_init__(self) -> None:
+        if self.hidden and len(self.hidden) != self.layers:
+            raise ZoetropeError(f"backbone: hidden: expected {self.layers} numbers, one a layer, found {len(self.hidden)}")
+
+    @property
+    def head(self) -> int:
+        """Channels of a head."""
+        return self.head_size or self.width // self.heads
+
+    def hidden_of(self, layer: int) -> int:
+        """Channels of the hidden layer of a block."""
+        return self.hidden[layer] if self.hidden else self.expansion * self.width
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,8 +144,9 @@ class Block(nn.Module):
         super().__init__()
         d = config.width
         self.attention = make_mixer(config.mixer, site)
-        self.up = nn.Linear(d, config.expansion * d)
-        self.down = nn.Linear(config.expansion * d, d)
+        hidden = config.hidden_of(site.layer)
+        self.up = nn.Linear(d, hidden)
+        self.down = nn.Linear(hidden, d)
         self.table = nn.Parameter(torch.randn(6, d) / d**0.5)
 
     def forward(self, x: Tensor, modulation: Tensor, layout: Layout, cached: Cached | None) -> tuple[Tensor, KeyValues]:
@@ -149,7 +168,7 @@ class Backbone(nn.Module):
 
     def __init__(self, config: BackboneConfig, shape: FrameShape, action: ActionConfig):
         super().__init__()
-        if config.width % config.heads or config.width // config.heads % 2:
+        if (not config.head_size and config.width % config.heads) or config.head % 2:
             raise ZoetropeError(f"backbone: width {config.width} does not split into {config.heads} heads of even size")
         for _, _, rows, columns in config.context.spans():
             if shape.rows % rows or shape.columns % columns:
@@ -175,7 +194,7 @@ class Backbone(nn.Module):
         grid = torch.meshgrid(torch.arange(shape.rows), torch.arange(shape.columns), indexing="ij")
         where = torch.stack(grid, -1).float().reshape(-1, 2).repeat(shape.cameras, 1)
         self.places = nn.ModuleList(
-            Places(pool_tokens(where, (shape.rows, shape.columns), rows, columns), d // config.heads)
+            Places(pool_tokens(where, (shape.rows, shape.columns), rows, columns), config.head)
             for _, _, rows, columns in config.context.spans()
         )
         """Where a frame's tokens stand at each level."""
@@ -197,6 +216,7 @@ class Backbone(nn.Module):
         return Site(
             width=config.width,
             heads=config.heads,
+            head=config.head,
             layer=layer,
             cameras=shape.cameras,
             rows=shape.rows,

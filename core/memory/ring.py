@@ -27,7 +27,7 @@ class KeyValueRing:
     def __init__(self, backbone: Backbone, batch: int):
         config, shape = backbone.config, backbone.shape
         self.backbone, self.context = backbone, config.context
-        self.head = config.width // config.heads
+        self.head = config.head
         self.spans: list[tuple[int, int, int, int]] = []
         """(level, slots, tokens a slot, first token) of each part: the sinks, then a ring for each level."""
         start = 0

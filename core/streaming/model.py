@@ -189,6 +189,9 @@ class WorldModel(nn.Module):
         del config["accelerations"]  # what is put on changes no weights
         if config["backbone"]["mixer"] == to_dict(Dense()):
             del config["backbone"]["mixer"]  # worlds keep the fingerprint that they had before there were mixers
+        for name in ("head_size", "hidden"):
+            if not config["backbone"][name]:
+                del config["backbone"][name]  # likewise, before there was pruning
         if not self.config.state:
             del config["state"]  # worlds keep the fingerprint that they had before there were states
         digest = hashlib.sha256(repr(config).encode())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from core.backbone.attention import DenseAttention
 from core.backbone.mixers import config as configs
 from core.backbone.mixers.frames import WindowAttention, WindowResidualAttention
@@ -29,13 +31,14 @@ MIXERS = {
 def make_mixer(config: configs.Mixer, site: Site) -> DenseAttention:
     """A mixer with new weights. Raises ZoetropeError where it cannot stand at this site."""
     if isinstance(config, configs.Dense):
-        return DenseAttention(site.width, site.heads)
+        return DenseAttention(site.width, site.heads, site.head)
     return MIXERS[type(config)](config, site)
 
 
 def convert(dense: DenseAttention, config: configs.Mixer, site: Site) -> DenseAttention:
     """A mixer with the weights of another: what both have is shared, what is new begins so that it does little harm."""
-    made = make_mixer(config, site).to(dense.project.weight.device)
+    with torch.random.fork_rng(devices=[]):
+        made = make_mixer(config, site).to(dense.project.weight.device)
     for name, module in dense.named_children():
         setattr(made, name, module)
     return made.train(dense.training)

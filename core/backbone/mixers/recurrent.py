@@ -38,7 +38,7 @@ class Recurrent(DenseAttention):
     cache: ClassVar[str] = "a state of the size of a head squared"
 
     def __init__(self, site: Site):
-        super().__init__(site.width, site.heads)
+        super().__init__(site.width, site.heads, site.head)
         self.site = site
 
     @abstractmethod

@@ -16,6 +16,8 @@ class Site:
 
     width: int
     heads: int
+    head: int
+    """Channels of a head."""
     layer: int
     cameras: int
     rows: int
@@ -28,11 +30,6 @@ class Site:
     @property
     def tokens(self) -> int:
         return self.levels[0]
-
-    @property
-    def head(self) -> int:
-        """Channels of a head."""
-        return self.width // self.heads
 
     def sizes(self, seen: Seen) -> Tensor:
         """int64 (F,): tokens of each frame of keys."""
