@@ -1,4 +1,4 @@
-"""`zoetrope robot generate`: few demonstrations grown into a LeRobot dataset, and a page of what was kept, what not, and why."""
+"""`zoetrope robot generate`: few demonstrations grown into a LeRobot dataset, and a page that says what was kept and why."""
 
 from __future__ import annotations
 

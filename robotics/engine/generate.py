@@ -65,8 +65,9 @@ def generate(
 ) -> dict[str, Any]:
     """Make, judge and keep; returns all figures, ready for JSON. The dataset lies in `out`/DATASET.
 
-    `name` is the task's, which is shown in the demonstrations' size. The first of `readers` gives pseudo-actions; all of them must find in an episode the actions that were sent. `world` may be
-    None for a plan that imagines nothing. Raises ZoetropeError for what does not fit together, before anything is made.
+    `name` is the task's, which is shown in the demonstrations' size. The first of `readers` gives pseudo-actions; all of them
+    must find in an episode the actions that were sent. `world` and readers are not needed by a plan that imagines nothing.
+    Raises ZoetropeError for what does not fit together, before anything is made.
     """
     long_enough = [d for d in demonstrations if len(d) > CONTEXT]
     if not long_enough:
@@ -75,6 +76,8 @@ def generate(
     task = tasks.make(name, (height, width), pictures=False)
     if plan.imagines and world is None:
         raise ZoetropeError("imagining needs a generated world; ask for --way relook alone, or name one with --world")
+    if plan.imagines and not readers:
+        raise ZoetropeError("imagined episodes are checked by the actions read back from them: at least one reader is needed")
     few.check(long_enough, world, task)
     cast = casting(plan.policy, plan.noise, long_enough, task)
     fingerprint = None if world is None else world.fingerprint

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -26,6 +26,8 @@ from robotics.latent.inverse import InverseConfig, InverseDynamics, pseudo_actio
 from robotics.latent.model import LeWorldModel
 from robotics.record import PROPRIOCEPTION
 
+TRAIN = TrainConfig(steps=2500, batch=256, learning_rate=2e-3, warmup=100, decay=0.7, average=0.99)
+"""How a reader of sensors is trained, unless asked otherwise: half a minute of one CPU core."""
 NAME, REMEDY = "sensors", "train them with robotics.engine.readers.train_sensors"
 """Of the files that hold an action reader of sensors."""
 TRAINING = "training"
@@ -179,17 +181,8 @@ class Sensors(nn.Module):
         return weights.load(Sensors, SensorsConfig, folder, NAME, REMEDY)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SensorsTraining:
-    """How a reader of sensors is trained: about a minute of one CPU core."""
-
-    train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=2500, batch=256, learning_rate=2e-3, warmup=100, decay=0.7, average=0.99)
-    )
-
-
 def train_sensors(
-    episodes: Sequence[Episode], folder: Path, training: SensorsTraining | None = None, progress: bool = True
+    episodes: Sequence[Episode], folder: Path, config: TrainConfig | None = None, progress: bool = True
 ) -> Sensors:
     """A reader of the proprioception and actions of `episodes`, written into `folder`; what is there already is only read.
 
@@ -200,7 +193,7 @@ def train_sensors(
     told = [e for e in episodes if PROPRIOCEPTION in e.conditions and len(e) > 1]
     if not told:
         raise ZoetropeError("action reader: no episode of two frames or more with proprioception to learn from")
-    config = (training or SensorsTraining()).train
+    config = config or TRAIN
     torch.manual_seed(config.seed)
     known = [e.conditions[PROPRIOCEPTION] for e in told]
     reader = Sensors(SensorsConfig(proprioception=known[0].shape[1], action=told[0].action.shape[1]))

@@ -19,7 +19,7 @@ from robotics.engine.generate import DATASET, key
 from robotics.engine.labels import labelled
 from robotics.engine.neighbours import Neighbours
 from robotics.engine.plan import Plan
-from robotics.engine.readers import Reading, Sensors, SensorsConfig, SensorsTraining, train_sensors
+from robotics.engine.readers import Reading, Sensors, SensorsConfig, train_sensors
 from robotics.engine.verdict import Limits, Story
 from robotics.latent.inverse import TOLERANCE
 from robotics.lerobot.demonstration import GENERATED, SIMULATED
@@ -80,7 +80,7 @@ def drive(seed: int, frames: int = 40) -> Episode:
 
 
 def test_actions_are_learnt_from_sensors_and_the_reader_knows_how_sure_it_may_be(tmp_path):
-    training = SensorsTraining(train=TrainConfig(steps=250, batch=128, learning_rate=5e-3, warmup=20, average=0.9))
+    training = TrainConfig(steps=250, batch=128, learning_rate=5e-3, warmup=20, average=0.9)
     made = train_sensors([drive(seed) for seed in range(15)], tmp_path, training, progress=False)
     found = measure.pseudo_action_error(made, [drive(seed) for seed in range(20, 25)])
     assert found["error"]["value"] < 0.2 * found["nothing"]["value"] and found["episodes"] == 5
