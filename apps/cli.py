@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.record_arguments(add("record", "record episodes from a world's real engine", commands.record))
     commands.train_arguments(add("train", "train a world from its recordings; goes on where it was cut off", commands.train))
     commands.evaluate_arguments(add("evaluate", "score a world against its real engine on unseen levels", commands.evaluate))
-    commands.bench_arguments(add("bench", "measure speed", commands.bench))
+    commands.bench_arguments(add("bench", "measure speed, and what accelerations are worth on this machine", commands.bench))
     commands.card_arguments(add("card", "write a world's model card from its training and its scores", commands.card))
     add("worlds", "list the worlds", commands.worlds)
     drive.add_arguments(doors.add_parser("drive", help="synthesize, edit, drive and plan road scenes seen by several cameras"))

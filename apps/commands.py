@@ -176,15 +176,28 @@ def _refuse_others(asked: Sequence[str] | None, known: Sequence[str]) -> None:
 
 
 def bench_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("what", choices=("play",), help="play: frames a second and milliseconds a stage of a played world")
-    parser.add_argument("world", nargs="?", default="maze", help="a world's name, or a folder with trained weights")
-    parser.add_argument("--frames", type=int, default=10_000, help="up to which frame number (default: %(default)s)")
+    from apps.bench import add_arguments
+
+    asked = "accelerations (default): what each is worth here; play: frames a second and milliseconds a stage; or a world"
+    parser.add_argument("what", nargs="?", default="accelerations", help=asked)
+    parser.add_argument("world", nargs="?", help="a world's name, or a folder with trained weights (default: maze)")
+    parser.add_argument("--frames", type=int, default=10_000, help="play: up to which frame number (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves")
-    parser.add_argument("--quick", action="store_true", help="a minute or two, up to frame 600")
+    parser.add_argument("--quick", action="store_true", help="a few minutes, wide intervals; play: up to frame 600")
+    add_arguments(parser)
 
 
 def bench(args: argparse.Namespace) -> int:
+    if args.what not in ("play", "accelerations"):
+        if args.world is not None:
+            raise ZoetropeError(f"bench: expected 'accelerations' or 'play' before '{args.world}', found '{args.what}'")
+        args.what, args.world = "accelerations", args.what
+    args.world = args.world or "maze"
+    if args.what == "accelerations":
+        from apps.bench import run
+
+        return run(args)
     from apps.report.bench import write_page
     from apps.report.figures import of_bench, table
     from games import loading

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.config import load_yaml
 from core.episodes.episode import Episode
@@ -51,13 +52,16 @@ def game_of(folder: Path) -> registry.Game:
     return registry.GAMES[name]
 
 
-def load(name: str) -> Loaded:
-    """Load a world by name or folder. ZoetropeError when it is unknown, missing or damaged."""
+def load(name: str, accelerations: Sequence[Any] | None = None) -> Loaded:
+    """Load a world by name or folder, with `accelerations` on (None: those of its YAML).
+
+    ZoetropeError when it is unknown, missing or damaged, or cannot have them on.
+    """
     folder = find(name)
     from core.streaming.world import World  # brings torch: only when something is played
     from games import starts
 
-    game, world = game_of(folder), World.load(folder)
+    game, world = game_of(folder), World.load(folder, accelerations)
     episodes = tuple(starts.load(folder))
     if not episodes:
         raise ZoetropeError(f"{folder}: no starts to begin from")

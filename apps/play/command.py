@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("world", nargs="?", help=f"a world's name, or a folder with trained weights (default: {DEFAULT_WORLD})")
     parser.add_argument("--seed", type=int, default=0, help="decides where it begins and what chance brings (default: 0)")
     parser.add_argument("--steps", type=int, choices=(1, 2, 4), help="denoising steps a frame: more is finer and slower")
+    parser.add_argument("--accelerate", metavar="NAMES", help="techniques or presets to put on, a,b,c (see zoetrope bench)")
     parser.add_argument("--replay", type=Path, metavar="LOG", help="play a key log again and compare every frame")
     parser.add_argument("--log", type=Path, metavar="FILE", help="write the key log here (default: the state folder)")
     parser.add_argument("--headless", action="store_true", help="no window: film a scripted tour, or check a replay")
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
         raise ZoetropeError("--frames must be at least 1")
     if args.replay is not None and args.log is not None:
         raise ZoetropeError("--replay reads a key log and writes none: leave out --log")
+    if args.replay is not None and args.accelerate is not None:
+        raise ZoetropeError("--replay puts on what was on when the log was written: leave out --accelerate")
     need_pygame()
     return _replay(args) if args.replay is not None else _play(args)
 
@@ -43,12 +46,13 @@ def _play(args: argparse.Namespace) -> int:
     from apps.play import headless, log
     from apps.play.dream import Dream
     from apps.play.loop import Player
+    from core.acceleration.catalog import describe, parse
 
     name = args.world or DEFAULT_WORLD
     torch.set_num_threads(halves())
     keep_freed_memory()
     share_interpreter()
-    loaded = loading.load(name)
+    loaded = loading.load(name, None if args.accelerate is None else parse(args.accelerate))
     window = not args.headless and has_display("filming a tour instead")
     start = args.seed % len(loaded.starts)
     state = log.state_folder()
@@ -61,6 +65,7 @@ def _play(args: argparse.Namespace) -> int:
         steps=dream.branch.session.steps,
         torch=torch.__version__,
         threads=torch.get_num_threads(),
+        accelerations=tuple(describe(a) for a in loaded.world.stack.accelerations) if loaded.world.stack else (),
     )
     label = Path(name).name
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() // 1000 % 1_000_000:06d}"
@@ -99,7 +104,7 @@ def _replay(args: argparse.Namespace) -> int:
     header = recorded.header
     if args.world not in (None, header.world):
         raise ZoetropeError(f"{recorded.path}: was played in '{header.world}', not in '{args.world}'")
-    loaded = loading.load(header.world)
+    loaded = loading.load(header.world, header.accelerations)
     if loaded.world.fingerprint != header.weights:
         raise ZoetropeError(f"{recorded.path}: was played with other weights of '{header.world}' than are here now")
     window = not args.headless and has_display("replaying without a window")

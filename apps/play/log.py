@@ -43,6 +43,8 @@ class Header:
     threads: int
     """Sums are added in an order that depends on it, so it decides the last bits of every frame."""
     machine: str = f"{platform.system()} {platform.machine()}"
+    accelerations: tuple[dict, ...] = ()
+    """What the world had put on."""
 
 
 @dataclass(frozen=True, slots=True)
