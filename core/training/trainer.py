@@ -22,6 +22,7 @@ from tqdm import tqdm
 from core.errors import ZoetropeError
 from core.files import atomic_path
 from core.memory.sketch import Sketch
+from core.parallel.training import Crew, shard, shared_like, whole
 
 Batch = Any
 CHECKPOINT = "checkpoint.safetensors"
@@ -46,12 +47,19 @@ class TrainConfig:
     average: float = 0.995
     """Decay of the averaged weights that are kept at the end."""
     seed: int = 0
+    parts: int = 1
+    """Batches, each of `batch`, that a step learns from. Processes (torchrun) share them: what is learnt depends on how many
+    parts there are, not on how many processes."""
+    shard: bool = False
+    """With several processes: keep weights and optimizer state in shares, not whole in each (FSDP2); for a module that is used
+    through its forward."""
 
 
 class Trainer:
     """Trains the parameters of `module` that require gradients, on its device, and keeps their running average.
 
-    `make_batch(step)` must depend on nothing but the step, so that a run that was cut off goes on as if it had not been.
+    `make_batch(step)` must depend on nothing but the step, so that a run that was cut off goes on as if it had not been. Of
+    several parts, part p of step s is batch s x parts + p. In several processes the first writes and shows.
     """
 
     def __init__(self, module: nn.Module, loss: Loss, make_batch: Callable[[int], Batch], config: TrainConfig, folder: Path):
@@ -59,6 +67,12 @@ class Trainer:
         self.checkpoint = folder / CHECKPOINT
         self.log = folder / "log.jsonl"
         self.device = next(module.parameters()).device
+        self.crew = Crew()
+        self.own = self.crew.parts(config.parts)
+        """Parts of a step that are this process's."""
+        self.crew.agree(module)
+        self._sharded = config.shard and self.crew.size > 1
+        self._make_whole = shard(module) if self._sharded else lambda: None
         self.parameters = {n: p for n, p in module.named_parameters() if p.requires_grad}
         self.average = {n: p.detach().clone() for n, p in self.parameters.items()}
         matrices = [p for p in self.parameters.values() if p.ndim > 1]
@@ -74,27 +88,28 @@ class Trainer:
         """Train to the last step, resuming from the checkpoint when there is one, and load the averaged weights."""
         self.resume()
         config, started = self.config, time.monotonic() - self.seconds
-        saved = time.monotonic()
+        saved, shown = time.monotonic(), progress and self.crew.leads
         self.module.train()
         with (
-            _prefetch(self.make_batch, self.step, config.steps) as batches,
-            tqdm(total=config.steps, initial=self.step, desc=f"train {name}", unit="step", disable=not progress) as bar,
+            _prefetch(self._make_parts, self.step, config.steps) as batches,
+            tqdm(total=config.steps, initial=self.step, desc=f"train {name}", unit="step", disable=not shown) as bar,
         ):
             while self.step < config.steps:
-                figures = self._update(batches.get())
+                figures = self._update(*batches.get())
                 self.step += 1
                 self.seconds = time.monotonic() - started
                 bar.update()
                 bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()}, refresh=False)
-                if self.step % 10 == 0:
+                if self.step % 10 == 0 and self.crew.leads:
                     self._append_log(figures)
-                if time.monotonic() - saved > checkpoint_seconds:
+                if self.crew.decided(time.monotonic() - saved > checkpoint_seconds):
                     self.save()
                     saved = time.monotonic()
         self.save()
         with torch.no_grad():
             for name_, parameter in self.parameters.items():
                 parameter.copy_(self.average[name_])
+        self._make_whole()
         self.module.eval()
 
     def save(self) -> None:
@@ -104,9 +119,12 @@ class Trainer:
             arrays[f"weight.{name}"] = parameter.detach()
             for key, value in self.optimizer.state.get(parameter, {}).items():
                 arrays[f"optimizer.{key}.{name}"] = value
+        arrays = {n: whole(t).contiguous() for n, t in arrays.items()}
+        if not self.crew.leads:
+            return
         position = {"step": str(self.step), "seconds": str(self.seconds)}
         with atomic_path(self.checkpoint) as temporary:
-            save_file({n: t.contiguous() for n, t in arrays.items()}, temporary, position)
+            save_file(arrays, temporary, position)
 
     def resume(self) -> None:
         """Go on from the checkpoint, if there is one."""
@@ -118,33 +136,47 @@ class Trainer:
                 stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
             with torch.no_grad():
                 for name, parameter in self.parameters.items():
-                    parameter.copy_(stored[f"weight.{name}"])
-                    self.average[name].copy_(stored[f"average.{name}"])
+                    parameter.copy_(shared_like(stored[f"weight.{name}"], parameter))
+                    self.average[name].copy_(shared_like(stored[f"average.{name}"], parameter))
                     keys = ("step", "exp_avg", "exp_avg_sq")
                     if f"optimizer.step.{name}" in stored:
-                        self.optimizer.state[parameter] = {k: stored[f"optimizer.{k}.{name}"].to(self.device) for k in keys}
+                        kept = {k: stored[f"optimizer.{k}.{name}"].to(self.device) for k in keys}
+                        self.optimizer.state[parameter] = {
+                            k: x if k == "step" else shared_like(x, parameter) for k, x in kept.items()
+                        }
             self.step, self.seconds = int(position["step"]), float(position["seconds"])
         except (SafetensorError, KeyError, RuntimeError, OSError) as error:
             raise ZoetropeError(
                 f"{self.checkpoint}: does not continue this run ({' '.join(str(error).split())}); delete it to start over"
             ) from None
 
-    def _update(self, batch: Batch) -> dict[str, float]:
+    def _make_parts(self, step: int) -> list[Batch]:
+        return [self.make_batch(step * self.config.parts + part) for part in self.own]
+
+    def _update(self, *batches: Batch) -> dict[str, float]:
+        """One step, on this process's parts of it."""
         config = self.config
         for group in self.optimizer.param_groups:
             group["lr"] = config.learning_rate * _schedule(self.step, config)
-        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step)
-        loss, figures = self.loss(moved(batch, self.device), generator)
-        if not torch.isfinite(loss):
-            raise ZoetropeError(f"training diverged at step {self.step}; lower learning_rate")
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        share = (self.crew.size if self._sharded else 1) / config.parts  # FSDP takes the mean over processes
+        figures: dict[str, float] = {}
+        for part, batch in zip(self.own, batches):
+            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + self.step * config.parts + part)
+            loss, said = self.loss(moved(batch, self.device), generator)
+            if not torch.isfinite(loss):
+                raise ZoetropeError(f"training diverged at step {self.step}; lower learning_rate")
+            (loss * share).backward()
+            for name, value in {"loss": float(loss.detach()), **said}.items():
+                figures[name] = figures.get(name, 0.0) + value / len(batches)
+        if not self._sharded:
+            self.crew.sum_gradients(self.parameters.values())
         nn.utils.clip_grad_norm_(self.parameters.values(), config.clip)
         self.optimizer.step()
         keep = min(config.average, (1 + self.step) / (10 + self.step))
         for name, parameter in self.parameters.items():
             self.average[name].lerp_(parameter.detach(), 1 - keep)
-        return {"loss": float(loss.detach()), **figures}
+        return figures
 
     def _append_log(self, figures: dict[str, float]) -> None:
         self.log.parent.mkdir(parents=True, exist_ok=True)

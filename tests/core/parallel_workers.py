@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from worlds import episode, model, world_config
 
 from core.acceleration.parallel import (
@@ -21,7 +21,7 @@ from core.acceleration.parallel import (
 from core.acceleration.stack import Acceleration, Stack
 from core.backbone.call import Call
 from core.backbone.rotary import rotate
-from core.backbone.transformer import Outputs
+from core.backbone.transformer import Inputs, Outputs
 from core.parallel.cut import Cut
 from core.parallel.group import SENT
 from core.parallel.messages import blank
@@ -30,6 +30,7 @@ from core.streaming.frames import Newest
 from core.streaming.imagination import Imagination
 from core.streaming.session import Session
 from core.streaming.world import World
+from core.training.trainer import TrainConfig, Trainer
 
 CLOSE = 1e-4
 
@@ -228,4 +229,76 @@ def four(rank: int, processes: int, folder: str) -> None:
     same_everywhere(found)
     assert float((found - guided).abs().max()) <= CLOSE
     both.remove()
+    dist.destroy_process_group()
+
+
+class Stacked(nn.Module):
+    """A module with blocks, as a backbone has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+        self.last = nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = x + block(x).tanh()
+        return self.last(x)
+
+
+def trainer(folder: Path, config: TrainConfig) -> Trainer:
+    torch.manual_seed(dist.get_rank() if dist.is_initialized() else 0)
+    net = Stacked()
+
+    def loss(x: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        return (net(x) + 0.1 * torch.randn(2, generator=generator) - x[:, :2]).square().mean(), {}
+
+    def batch(step: int) -> Tensor:
+        return torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
+
+    return Trainer(net, loss, batch, config, folder)
+
+
+TRAINING = TrainConfig(steps=6, batch=8, warmup=2, parts=2)
+
+
+def backbone_trainer(folder: Path, config: TrainConfig) -> Trainer:
+    backbone = model(world_config(spatial=False), seed=dist.get_rank() if dist.is_initialized() else 0).backbone
+    shape, window = backbone.shape, 3
+
+    def loss(seed: int, generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        draw = lambda *size: torch.randn(2, window, *size, generator=generator)  # noqa: E731
+        inputs = Inputs(
+            draw(shape.cameras, shape.channels, shape.rows, shape.columns),
+            draw().abs(),
+            draw().abs(),
+            draw(3),
+            torch.ones(2, window, dtype=torch.bool),
+            draw(6),
+            None,
+        )
+        out = backbone(inputs, backbone.layout(torch.arange(window)))
+        return (out.clean - inputs.latents).square().mean() + out.reward.square().mean() + out.ended.square().mean(), {}
+
+    return Trainer(backbone, loss, lambda step: step, config, folder)
+
+
+def train(rank: int, processes: int, folder: str) -> None:
+    """Leaves weights behind, for the parent to compare."""
+    joined(rank, processes, folder)
+    for make, shard in ((trainer, False), (trainer, True), (backbone_trainer, True)):
+        name, config = f"{make.__name__}-{shard}", replace(TRAINING, shard=shard)
+        cut = make(Path(folder) / name, config)
+        for step in range(3):
+            cut._update(*cut._make_parts(step))
+            cut.step += 1
+        cut.save()
+        dist.barrier()
+        again = make(Path(folder) / name, config)
+        again.run("toy", progress=False)
+        assert all(type(p) is nn.Parameter for p in again.module.parameters()), "whole again"
+        weights = torch.cat([p.detach().flatten() for p in again.module.parameters()])
+        same_everywhere(weights)
+        if rank == 0:
+            torch.save(weights, Path(folder) / f"{name}.pt")
     dist.destroy_process_group()

@@ -17,6 +17,7 @@ from core.errors import ZoetropeError
 from core.memory.context import ContextConfig, PackedLevel
 from core.parallel.context import attend, merge
 from core.parallel.cut import Cut
+from core.parallel.training import Crew
 from core.parallel.volume import VOLUMES, Network, Volume, Work, predicted_seconds
 
 WORK = Work(tokens=48, width=192, heads=4, layers=6, channels=96, steps=4, branches=2)
@@ -32,6 +33,26 @@ def test_two_processes_are_one(tmp_path):
 
 def test_four_processes_are_one(tmp_path):
     mp.spawn(workers.four, (4, str(tmp_path)), 4)
+
+
+def test_two_processes_learn_what_one_learns(tmp_path):
+    mp.spawn(workers.train, (2, str(tmp_path)), 2)
+    for make in (workers.trainer, workers.backbone_trainer):
+        alone = make(tmp_path / "alone" / make.__name__, workers.TRAINING)
+        alone.run("toy", progress=False)
+        wanted = torch.cat([p.detach().flatten() for p in alone.module.parameters()])
+        found = sorted(tmp_path.glob(f"{make.__name__}-*.pt"))
+        assert found
+        for path in found:
+            assert torch.allclose(torch.load(path), wanted, atol=1e-4), path.name
+
+
+def test_parts_that_cannot_be_shared_out_are_refused():
+    crew = Crew()
+    assert list(crew.parts(3)) == [0, 1, 2]
+    crew.size = 2
+    with pytest.raises(ZoetropeError, match="multiple"):
+        crew.parts(3)
 
 
 def test_one_process_alone_is_told_how_to_start_several():
