@@ -13,6 +13,7 @@ from apps.device import add_device
 from core.errors import ZoetropeError
 from driving.evaluation import PARTS
 from games.source import PROTOCOLS, SPLITS
+from robotics.figures import PARTS as ROBOT_PARTS
 
 if TYPE_CHECKING:
     from driving.real.worlds import FrontConfig
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     Config = Recorded | LatentConfig
 
 DATA, RUNS = Path("data"), Path("runs")
+ROBOTICS = "robotics"
+"""What `zoetrope evaluate` calls the generated world of a robot's task and the latent planner for it, together."""
+LATENT = "push_latent"
+"""The latent planner that it measures."""
 DRIVING = "driving"
 """The world of `zoetrope drive`; its other sizes are YAML files whose names begin so."""
 FRONT = "driving_front"
@@ -105,7 +110,7 @@ def train(args: argparse.Namespace) -> int:
 
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("world", help="a world's name, or a folder with trained weights")
+    parser.add_argument("world", help=f"a world's name, '{ROBOTICS}', or a folder with trained weights")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with videos and curves")
     parser.add_argument("--gif", type=Path, metavar="FILE", help="write one tour, real and imagined, as a moving picture")
@@ -114,9 +119,12 @@ def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/WORLD/evaluation)")
     parser.add_argument("--quick", action="store_true", help="a few episodes, a minute or two, wide intervals")
-    protocols = (*PROTOCOLS, *(part for part in PARTS if part not in PROTOCOLS))
-    asked = f"what is asked (default: all; games: {', '.join(PROTOCOLS)}; driving: {', '.join(PARTS)})"
-    parser.add_argument("--protocols", nargs="+", choices=protocols, metavar="NAME", help=asked)
+    protocols = dict.fromkeys((*PROTOCOLS, *PARTS, *ROBOT_PARTS))
+    told = {"games": PROTOCOLS, "driving": PARTS, ROBOTICS: ROBOT_PARTS}
+    asked = "; ".join(f"{name}: {', '.join(parts)}" for name, parts in told.items())
+    parser.add_argument(
+        "--protocols", nargs="+", choices=protocols, metavar="NAME", help=f"what is asked (default: all; {asked})"
+    )
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -127,6 +135,8 @@ def evaluate(args: argparse.Namespace) -> int:
 
     if args.episodes < 1:
         raise ZoetropeError("--episodes must be at least 1")
+    if args.world == ROBOTICS:
+        return _evaluate_robotics(args)
     if _is_driving(args.world):
         return _evaluate_driving(args)
     _refuse_others(args.protocols, PROTOCOLS)
@@ -166,6 +176,16 @@ def _evaluate_driving(args: argparse.Namespace) -> int:
     out = args.out or RUNS / config.name / "evaluation"
     parts = tuple(args.protocols or PARTS)
     evaluate(config, world, data, out, args.episodes, parts, args.json, args.html, args.gif)
+    return 0
+
+
+def _evaluate_robotics(args: argparse.Namespace) -> int:
+    from apps.robot.figures import run
+
+    _refuse_others(args.protocols, ROBOT_PARTS)
+    data = _recordings(_read_config(LATENT), args.data, ("train", "test"))
+    out = args.out or RUNS / ROBOTICS / "evaluation"
+    run(LATENT, data, out, args.episodes, args.seed, tuple(args.protocols or ROBOT_PARTS), args.json, args.html)
     return 0
 
 

@@ -48,12 +48,8 @@ def run(args: argparse.Namespace) -> int:
     keep_freed_memory()
     with writing(out):
         task, store = held_out(latent, args.data)
-        settings = {
-            "weights": latent.fingerprint,
-            "store": str(store.folder.resolve()),
-            **{name: to_dict(getattr(latent.config, name)) for name in ("planner", "controller")},
-            "protocol": to_dict(replace(protocol, pairs=1)),  # of every number of pairs the first are the same
-        }
+        first = to_dict(replace(protocol, pairs=1))  # of every number of pairs the first are the same
+        settings = {**latent.settings, "store": str(store.folder.resolve()), "protocol": first}
         ledger = Ledger(out, "attempts", settings)
         try:
             report = evaluate(task, store, contenders, protocol, ledger=ledger)
@@ -85,11 +81,11 @@ def rows(figures: dict[str, Any]) -> list[Figure]:
     strict = figures["protocol"] == "strict"
     out: list[Figure] = []
     for name, found in figures["policies"].items():
-        out.append(_figure(f"{name}: goals reached", found["success"]))
+        out.append(measured(f"{name}: goals reached", found["success"]))
         seconds = found["plan_seconds"]
         if name in (RANDOM, STILL):
             continue
-        out.append(_figure("... over random actions", found["over_random"], "x", TIMES_RANDOM if strict else None))
+        out.append(measured("... over random actions", found["over_random"], "x", TIMES_RANDOM if strict else None))
         if seconds:
             fast = seconds["p50"] <= PLAN_SECONDS
             out.append(Figure("... a plan, p50", seconds["p50"], "s", target=f"<= {PLAN_SECONDS:g}", met=fast))
@@ -142,7 +138,8 @@ def _film(report: Report, task: Task, contenders: dict[str, Contender], number: 
     return verdicts
 
 
-def _figure(label: str, found: dict[str, Any] | None, unit: str = "", least: float | None = None) -> Figure:
+def measured(label: str, found: dict[str, Any] | None, unit: str = "", least: float | None = None) -> Figure:
+    """A row of what `core.evaluation.intervals.figure` made, and whether it is at least what is wanted."""
     if found is None:
         return Figure(label, None, unit)
     low, high = found["ci95"] or (None, None)

@@ -293,18 +293,18 @@ def attempt(
 
 def distance(task: Task, seen: Observation, goal: Observation) -> float:
     """Metres: the farthest of the movable things from its place in `goal`; the hand, where there are none."""
-    things = _places(task.object_names)
+    things = places(task.object_names)
     if things:
         apart = seen.known_objects.astype(float) - goal.known_objects
     else:
-        things = _places(task.proprioception_names)
+        things = places(task.proprioception_names)
         apart = seen.proprioception.astype(float) - goal.proprioception
     if not things:
         raise ZoetropeError(f"task '{task.name}' names no place (NAME_x, NAME_y, NAME_z) by which to measure a goal")
     return max(float(np.linalg.norm(apart[list(axes)])) for axes in things)
 
 
-def _places(names: tuple[str, ...]) -> list[tuple[int, ...]]:
+def places(names: tuple[str, ...]) -> list[tuple[int, ...]]:
     """Where the coordinates of each thing that can move stand among `names`."""
     things: dict[str, list[int]] = {}
     for number, name in enumerate(names):

@@ -1,10 +1,11 @@
 """LeWorldModel: a frame becomes one embedding, and the next one is predicted from the last few and what is done in between.
 
-Trained end to end by the error of the prediction and by SIGReg alone: no averaged copy of the encoder, no stopped gradient.
-After LeWorldModel (arXiv 2603.19312), with a convolutional encoder for small pictures.
+Trained end to end by the error of the prediction and by SIGReg: no averaged copy of the encoder, no stopped gradient. After
+LeWorldModel (arXiv 2603.19312), with a convolutional encoder for small pictures; and, where recordings tell where things are,
+grounded: that must be readable linearly, of embeddings seen and predicted, which a small model learns late by itself.
 
 Shape letters: B batch, T moments a stride apart, N candidates, V cameras, H height, W width, P proprioception, A action size,
-S stride, D embedding.
+S stride, D embedding, K numbers read.
 """
 
 from __future__ import annotations
@@ -59,6 +60,10 @@ class ModelConfig:
     """Weight of SIGReg in the loss."""
     directions: int = 256
     """In which SIGReg looks."""
+    read: int = 0
+    """K: numbers of the state, the robot's own and where things are, read off an embedding; 0 for no grounding."""
+    grounding: float = 0.5
+    """Weight of the error of reading in the loss."""
 
     def __post_init__(self) -> None:
         shrink = self.shrink
@@ -172,13 +177,39 @@ class Past:
     """(B, T - 1, S, A): what was done between them."""
 
 
+class Reader(nn.Module):
+    """An embedding -> the state in units of its spread over the recordings, linearly."""
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.out = nn.Linear(config.embedding, config.read)
+        self.register_buffer("centre", torch.zeros(config.read))
+        self.register_buffer("spread", torch.ones(config.read))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(..., D) -> (..., K)."""
+        return self.out(z)
+
+    def state(self, z: Tensor) -> Tensor:
+        """(..., D) -> (..., K) in the state's own units."""
+        return self(z) * self.spread + self.centre
+
+    def error(self, z: Tensor, state: Tensor) -> Tensor:
+        """Mean squared error of what is read off z (..., D) against states (..., K) in their own units."""
+        return (self(z) - (state - self.centre) / self.spread).square().mean()
+
+
 class LeWorldModel(nn.Module):
-    """Encoder and predictor."""
+    """Encoder and predictor, and what reads off the embeddings."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
         self.encoder, self.predictor = Encoder(config), Predictor(config)
+        self.reader = Reader(config) if config.read else None
 
     @property
     def stride(self) -> int:
@@ -189,11 +220,11 @@ class LeWorldModel(nn.Module):
         return self.config.action
 
     def loss(
-        self, frames: Tensor, proprioception: Tensor, action: Tensor, generator: torch.Generator
+        self, frames: Tensor, proprioception: Tensor, action: Tensor, state: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, float]]:
-        """Of windows: frames uint8 (B, T, V, H, W, 3), proprioception (B, T, P), action (B, T - 1, S, A); and figures of it.
+        """Of windows: frames uint8 (B, T, V, H, W, 3), proprioception (B, T, P), action (B, T - 1, S, A), state (B, T, K).
 
-        `copy` is the error of predicting that nothing changes, in units of which `prediction` is to be read.
+        With figures of it: `copy` is the error of predicting that nothing changes, beside which `prediction` is to be seen.
         """
         z = self.encoder(frames.flatten(0, 1), proprioception.flatten(0, 1)).unflatten(0, frames.shape[:2])
         with torch.random.fork_rng(devices=[]):  # dropout knows only the global generator
@@ -208,7 +239,12 @@ class LeWorldModel(nn.Module):
                 "sigreg": float(gaussian),
                 "rank": effective_rank(z.flatten(0, 1)),
             }
-        return prediction + self.config.regularization * gaussian, figures
+        loss = prediction + self.config.regularization * gaussian
+        if self.reader is not None:
+            seen, foreseen = self.reader.error(z, state), self.reader.error(told, state[:, 1:])
+            loss = loss + self.config.grounding * (seen + foreseen)
+            figures |= {"read": float(seen.detach()), "read_ahead": float(foreseen.detach())}
+        return loss, figures
 
     @torch.no_grad()
     def embed(self, observation: Observation) -> Tensor:
@@ -235,6 +271,10 @@ class LeWorldModel(nn.Module):
             z.append(self.predictor.follow(torch.stack(z[seen], 1), [part[:, seen] for part in done])[:, -1])
         return torch.stack(z[before:], 1).unflatten(0, (b, n))
 
+    def apart(self, z: Tensor, goal: Tensor) -> Tensor:
+        """How far embeddings (..., D) are from others: their squared distance, summed."""
+        return (z - goal).square().sum(-1)
+
     def save(self, folder: Path) -> None:
         """Write config and weights into `folder`, atomically."""
         weights.save(self, self.config, folder, NAME, lambda _, tensor: tensor.ndim < 2)
@@ -243,6 +283,23 @@ class LeWorldModel(nn.Module):
     def load(folder: Path) -> LeWorldModel:
         """Read a model. Raises ZoetropeError when anything is missing, cut short or of another architecture."""
         return weights.load(LeWorldModel, ModelConfig, folder, NAME, REMEDY)
+
+
+class Reading:
+    """A grounded model to plan in, where distance is not of embeddings but of the states that are read off them."""
+
+    def __init__(self, model: LeWorldModel):
+        if model.reader is None:
+            raise ZoetropeError("planner: cost 'state' needs a model that was trained to read it (model.read above 0)")
+        self.model, self.reader = model, model.reader
+        self.stride, self.action_size = model.stride, model.action_size
+
+    def rollout(self, past: Past, actions: Tensor) -> Tensor:
+        return self.model.rollout(past, actions)
+
+    def apart(self, z: Tensor, goal: Tensor) -> Tensor:
+        """Squared distance of the states, each number in units of its spread, summed: (...)."""
+        return (self.reader(z) - self.reader(goal)).square().sum(-1)
 
 
 def effective_rank(z: Tensor) -> float:

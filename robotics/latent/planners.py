@@ -1,6 +1,6 @@
 """Planners: sequences of actions that bring a latent dynamics to a goal. CEM, iCEM, MPPI and gradient descent.
 
-All minimize the squared distance of the last predicted embedding to the goal over actions in [-1, 1], for B situations at
+All minimize how far the last predicted embedding is from the goal over actions in [-1, 1], for B situations at
 once, and are decided by the generator that they are given. Shape letters as in `model`, and L = M * S frames of a plan.
 """
 
@@ -35,6 +35,10 @@ class Dynamics(Protocol):
 
     def rollout(self, past: Past, actions: Tensor) -> Tensor:
         """actions (B, N, L, A) -> embeddings after every S of them (B, N, L / S, D)."""
+        ...
+
+    def apart(self, z: Tensor, goal: Tensor) -> Tensor:
+        """How far embeddings (..., D) are from a goal: (...)."""
         ...
 
 
@@ -116,6 +120,8 @@ class PlannerConfig:
     """Which planner, and how each works."""
 
     kind: Kind = "cem"
+    cost: Literal["embedding", "state"] = "embedding"
+    """Distance to the goal: of embeddings, as in LeWorldModel, or of the states that are read off them."""
     cem: CEMConfig = field(default_factory=CEMConfig)
     icem: ICEMConfig = field(default_factory=ICEMConfig)
     mppi: MPPIConfig = field(default_factory=MPPIConfig)
@@ -245,7 +251,7 @@ class Gradient:
 
 def _objective(dynamics: Dynamics, past: Past, goal: Tensor) -> Callable[[Tensor], Tensor]:
     """Costs (B, N) of candidates (B, N, L, A)."""
-    return lambda actions: (dynamics.rollout(past, actions)[:, :, -1] - goal[:, None]).square().sum(-1)
+    return lambda actions: dynamics.apart(dynamics.rollout(past, actions)[:, :, -1], goal[:, None])
 
 
 def _first(dynamics: Dynamics, b: int, horizon: int, left: int | None, before: Tensor | None) -> Tensor:

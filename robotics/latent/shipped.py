@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from core.config import to_dict
 from core.errors import ZoetropeError
 from robotics import WEIGHTS
 from robotics.latent import ABOUT, inverse, model, planners
 from robotics.latent.controller import Controller
 from robotics.latent.evaluate import Contender
 from robotics.latent.inverse import Amortized, InverseDynamics
-from robotics.latent.model import LeWorldModel
+from robotics.latent.model import LeWorldModel, Reader, Reading
 from robotics.latent.planners import KINDS, Planner
 from robotics.latent.train import RECIPE, LatentConfig, load
 from robotics.task import Observation
@@ -49,15 +51,29 @@ class Latent:
             digest.update((self.folder / f"{name}.safetensors").read_bytes())
         return digest.hexdigest()[:12]
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that decides what it plans."""
+        parts = {name: to_dict(getattr(self.config, name)) for name in ("planner", "controller", "protocol")}
+        return {"weights": self.fingerprint, **parts}
+
+    @property
+    def reader(self) -> Reader:
+        """What reads the state off embeddings. Raises ZoetropeError when the model was not trained to."""
+        if self.model.reader is None:
+            raise ZoetropeError(f"{self.folder}: this model reads no state off pictures; train one with 'read' in its recipe")
+        return self.model.reader
+
     def planner(self, name: str) -> Planner:
         """The planner called `name`, one of PLANNERS, as the recipe sets it."""
         if name == AMORTIZED:
             return Amortized(self.inverse)
         if name not in KINDS:
             raise ZoetropeError(f"unknown planner '{name}'; known: {', '.join(PLANNERS)}")
-        return planners.make(replace(self.config.planner, kind=name), self.model)  # type: ignore[arg-type]
+        dynamics = Reading(self.model) if self.config.planner.cost == "state" else self.model
+        return planners.make(replace(self.config.planner, kind=name), dynamics)  # type: ignore[arg-type]
 
-    def contenders(self, names: Sequence[str]) -> dict[str, Contender]:
+    def contenders(self, names: Iterable[str]) -> dict[str, Contender]:
         """What makes a controller towards a goal, by its planner's name."""
         return {name: self._contender(self.planner(name)) for name in names}
 

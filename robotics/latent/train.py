@@ -25,7 +25,7 @@ from robotics.latent.evaluate import ProtocolConfig
 from robotics.latent.inverse import InverseConfig, InverseDynamics, embed_all
 from robotics.latent.model import LeWorldModel, ModelConfig
 from robotics.latent.planners import PlannerConfig
-from robotics.record import PROPRIOCEPTION
+from robotics.record import OBJECTS, PROPRIOCEPTION
 from robotics.worlds import CONFIGS
 
 RECIPE = "recipe.yaml"
@@ -78,7 +78,9 @@ def train_latent(
     torch.manual_seed(config.train.seed)
     model = LeWorldModel(config.model)
     sampler = MomentSampler(store, config.model, config.train.seed)
-    model.encoder.centre, model.encoder.spread = sampler.proprioception()
+    model.encoder.centre, model.encoder.spread = sampler.spread("proprioception")
+    if model.reader is not None:
+        model.reader.centre, model.reader.spread = sampler.spread("state")
     trainer = Trainer(
         model,
         lambda batch, generator: model.loss(*batch, generator=generator),
@@ -127,7 +129,7 @@ def _settle(model: LeWorldModel, sampler: MomentSampler, config: TrainConfig) ->
         norm.momentum = None  # the plain mean over all that follows
     model.encoder.train()
     for batch in range(STATISTICS_BATCHES):
-        frames, proprioception, _ = sampler.draw(config.steps + batch, config.batch)
+        frames, proprioception, *_ = sampler.draw(config.steps + batch, config.batch)
         model.encoder(frames.flatten(0, 1), proprioception.flatten(0, 1))
     model.eval()
 
@@ -142,6 +144,8 @@ class Held:
     """float32 (T, P)."""
     action: np.ndarray
     """float32 (T, A)."""
+    state: np.ndarray
+    """float32 (T, K)."""
 
 
 class MomentSampler:
@@ -157,15 +161,17 @@ class MomentSampler:
                 f"{store.folder}: no episode of at least {self.frames} frames; record some with 'zoetrope record'"
             )
         _check(store, store.read(found[0], 0, 1), config)
-        episodes = [store.read(i) for i in found]
         size = config.proprioception
-        self.held = [Held(frames=e.frames, proprioception=_known(e, size), action=e.action) for e in episodes]
+        self.held = [
+            Held(frames=e.frames, proprioception=_known(e, size), action=e.action, state=_state(e, config.read))
+            for e in map(store.read, found)
+        ]
 
-    def draw(self, step: int, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Frames uint8 (B, T, V, H, W, 3), proprioception (B, T, P) and actions (B, T - 1, S, A)."""
+    def draw(self, step: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Frames uint8 (B, T, V, H, W, 3), proprioception (B, T, P), actions (B, T - 1, S, A) and states (B, T, K)."""
         rng = np.random.default_rng((self.seed, step))
         stride = self.config.stride
-        frames, known, actions = [], [], []
+        frames, known, actions, states = [], [], [], []
         for pick in rng.integers(len(self.held), size=count):
             held = self.held[pick]
             first = int(rng.integers(len(held.frames) - self.frames + 1))
@@ -173,14 +179,12 @@ class MomentSampler:
             frames.append(held.frames[first : last + 1 : stride])
             known.append(held.proprioception[first : last + 1 : stride])
             actions.append(held.action[first:last].reshape(-1, stride, self.config.action))
-        return tuple(torch.from_numpy(np.stack(x)) for x in (frames, known, actions))  # type: ignore[return-value]
+            states.append(held.state[first : last + 1 : stride])
+        return tuple(torch.from_numpy(np.stack(x)) for x in (frames, known, actions, states))  # type: ignore[return-value]
 
-    def proprioception(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation (P,) over the episodes, to see it in."""
-        size = self.config.proprioception
-        if not size:
-            return torch.zeros(0), torch.ones(0)
-        rows = np.concatenate([held.proprioception for held in self.held])
+    def spread(self, name: str) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation over the episodes of what `Held` calls `name`, to see it in."""
+        rows = np.concatenate([getattr(held, name) for held in self.held])
         return torch.from_numpy(rows.mean(0)), torch.from_numpy(rows.std(0).clip(1e-3))
 
 
@@ -222,6 +226,13 @@ def _known(episode: Episode, size: int) -> np.ndarray:
     return episode.conditions[PROPRIOCEPTION][:, :size] if size else np.zeros((len(episode), 0), np.float32)
 
 
+def _state(episode: Episode, size: int) -> np.ndarray:
+    """The robot's own numbers and where things are, the first `size` of them: float32 (T, K)."""
+    if not size:
+        return np.zeros((len(episode), 0), np.float32)
+    return np.concatenate([episode.conditions[PROPRIOCEPTION], episode.conditions[OBJECTS]], 1)[:, :size]
+
+
 def _check(store: EpisodeStore, episode: Episode, config: ModelConfig) -> None:
     """That the recordings are of the config's sizes; ZoetropeError where they are not."""
     wanted = (config.cameras, config.height, config.width, 3)
@@ -229,7 +240,9 @@ def _check(store: EpisodeStore, episode: Episode, config: ModelConfig) -> None:
     for name, found, expected in (("frames", episode.frames.shape[1:], wanted), ("action", episode.action.shape[1:], told)):
         if found != expected:
             raise ZoetropeError(f"{store.folder}: {name} of shape {found}, and the config's model reads {expected}")
-    held = episode.conditions.get(PROPRIOCEPTION, np.zeros((1, 0))).shape[1]
+    held, things = (episode.conditions.get(name, np.zeros((1, 0))).shape[1] for name in (PROPRIOCEPTION, OBJECTS))
+    if held + things < config.read:
+        raise ZoetropeError(f"{store.folder}: {held + things} numbers of the state, and the config's model reads {config.read}")
     if held < config.proprioception:
         raise ZoetropeError(
             f"{store.folder}: {held} numbers of proprioception, and the config's model reads {config.proprioception}"

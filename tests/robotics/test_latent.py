@@ -91,6 +91,9 @@ class Linear:
         moved = actions.unflatten(2, (-1, self.stride)).sum(3).cumsum(2)
         return past.embeddings[:, None, -1:] + moved
 
+    def apart(self, z: torch.Tensor, goal: torch.Tensor) -> torch.Tensor:
+        return (z - goal).square().sum(-1)
+
 
 START = Past(embeddings=torch.tensor([[[0.0, 0.0]], [[1.0, -1.0]]]), actions=torch.zeros(2, 0, 2, 2))
 GOAL = torch.tensor([[1.5, -2.0], [30.0, -0.5]])
@@ -146,12 +149,17 @@ def test_elites_beyond_the_samples():
         planners.CEM(CEMConfig(samples=5, elites=6), Linear())
 
 
-def window(model: ModelConfig, b: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def window(model: ModelConfig, b: int = 4) -> tuple[torch.Tensor, ...]:
     rng = np.random.default_rng(0)
     moments = model.history + 1
     frames = rng.integers(0, 256, (b, moments, model.cameras, model.height, model.width, 3), dtype=np.uint8)
     actions = rng.uniform(-1, 1, (b, moments - 1, model.stride, model.action)).astype(np.float32)
-    return torch.from_numpy(frames), torch.zeros(b, moments, model.proprioception), torch.from_numpy(actions)
+    return (
+        torch.from_numpy(frames),
+        torch.zeros(b, moments, model.proprioception),
+        torch.from_numpy(actions),
+        torch.rand(b, moments, model.read),
+    )
 
 
 class TestModel:
