@@ -22,6 +22,7 @@ from core.acceleration.kv_cache import QuantizedCache
 from core.acceleration.low_bit import LowBit
 from core.acceleration.merging import Merging
 from core.acceleration.merging_attention import AsymmetricMerging, TemporalPairs
+from core.acceleration.parallel import GuidanceParallel, PatchesInPipeline, PatchParallel, Ring, StepsInPipeline, Ulysses
 from core.acceleration.precision import Precision
 from core.acceleration.stack import Acceleration, Stack
 from core.acceleration.steps import Steps
@@ -49,6 +50,12 @@ TECHNIQUES: dict[str, type[Acceleration]] = {
         LowBit,
         Precision,
         QuantizedCache,
+        Ulysses,
+        Ring,
+        PatchParallel,
+        PatchesInPipeline,
+        StepsInPipeline,
+        GuidanceParallel,
     )
 }  # fmt: skip
 Entry = str | Mapping[str, Any] | Acceleration
