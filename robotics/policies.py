@@ -1,7 +1,7 @@
 """Policies: anything that turns an observation into an action, found by a name and checked at every call.
 
-Names: `expert`; `noisy:0.5`, `burst:0.25`, `delay:5`, `bias:0.25` (see `behaviours`); `random`; or `package.module:factory`,
-where `factory(task)` returns the policy.
+Names: `expert`; `noisy:0.5`, `burst:0.25`, `delay:5`, `bias:0.25` (see `behaviours`); `random`; `cloned:NAME` (see
+`cloning`); or `package.module:factory`, where `factory(task)` returns the policy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from robotics.task import Observation, Task, clipped
 
 Policy = Callable[[Observation], Any]
 """Observation -> action (A,) in [-1, 1]. If it has `reset(seed)`, that begins an episode."""
-EXPERT, RANDOM = "expert", "random"
+EXPERT, RANDOM, CLONED = "expert", "random", "cloned"
 _DEGRADED = {"noisy": "noisy:0.5", "burst": "burst:0.25", "delay": "delay:5", "bias": "bias:0.25"}
 """Kinds of behaviour, each with an example."""
 
@@ -72,9 +72,13 @@ def make(name: str, task: Task) -> Checked:
     kind, _, rest = name.partition(":")
     if kind in _DEGRADED:
         return Checked(_degraded(kind, _amount(name, rest), task), name, size, privileged=True)
+    if kind == CLONED:
+        from robotics.cloning import policy  # here: who records needs no networks
+
+        return Checked(policy.load(rest, task), name, size)
     if rest:
         return Checked(load(name, task), name, size)
-    known = ", ".join((EXPERT, RANDOM, *_DEGRADED.values()))
+    known = ", ".join((EXPERT, RANDOM, *_DEGRADED.values(), f"{CLONED}:FOLDER"))
     raise ZoetropeError(f"unknown policy '{name}'; known: {known}, or package.module:factory of your own")
 
 
