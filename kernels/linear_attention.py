@@ -1,5 +1,5 @@
-"""Linear attention with a ReLU kernel (SANA, arXiv 2410.10629), causal over chunks and full within one: what has been seen is one
-matrix a head, however long ago it was.
+"""Linear attention with a ReLU kernel (SANA, arXiv 2410.10629), causal over chunks and full within one: what has been seen is
+one matrix a head, however long ago it was.
 
 Shape letters: B batch, H heads, N tokens, e channels of a head's queries and keys, p of its values, c chunks.
 """
@@ -35,8 +35,8 @@ def linear_attention(
 ) -> tuple[Tensor, State]:
     """queries and keys (B, H, N, e), values (B, H, N, p) -> (B, H, N, p), and the state after them.
 
-    `chunk` is how many tokens see each other whole, as those of a frame; the last one may be shorter. `state` is what came before.
-    Differentiable through the reference.
+    `chunk` is how many tokens see each other whole, as those of a frame; the last one may be shorter. `state` is what came
+    before. Differentiable through the reference.
     """
     fits = max(keys.shape[3], values.shape[3]) <= LARGEST_SIZE and runs(queries, keys, values, *(state or ()))
     return (kernel if fits else reference)(queries, keys, values, chunk, state)

@@ -6,7 +6,9 @@ import torch
 from kernels import int8_attention, linear, quantize
 from kernels.quantize import FLOAT8, INT8
 
-KINDS = [INT8, FLOAT8]
+KINDS = [INT8]
+if not torch.cuda.is_available() or quantize.takes(FLOAT8, torch.device("cuda")):
+    KINDS.append(FLOAT8)
 
 
 def _rows(kind, *shape, device):
