@@ -1,4 +1,4 @@
-"""Accelerations: asked for by name, put on and taken off without a trace, off at their limits, the same alone and in a batch."""
+"""Accelerations: asked for by name, put on and taken off without a trace, off at their limits, alone as in a batch."""
 
 from __future__ import annotations
 
