@@ -1,7 +1,7 @@
 """Accelerations by name: how users, YAML files and presets ask for them.
 
-An entry is a technique's name, a mapping of its settings (`{name: merging, ratio: 0.5}`), a preset's name or file, or an
-`Acceleration` made in Python.
+An entry is a technique's name (with its kind where it has several: 'sparse:radial'), a mapping of its settings
+(`{name: merging, ratio: 0.5}`), a preset's name or file, or an `Acceleration` made in Python.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from core.acceleration.merging import Merging
 from core.acceleration.merging_attention import AsymmetricMerging, TemporalPairs
 from core.acceleration.parallel import GuidanceParallel, PatchesInPipeline, PatchParallel, Ring, StepsInPipeline, Ulysses
 from core.acceleration.precision import Precision
+from core.acceleration.sparse import Sparse
 from core.acceleration.stack import Acceleration, Stack
 from core.acceleration.steps import Steps
 from core.config import from_dict, load_yaml, to_dict
@@ -36,6 +37,7 @@ TECHNIQUES: dict[str, type[Acceleration]] = {
     technique.name: technique
     for technique in (
         Steps,
+        Sparse,
         Broadcast,
         TimestepCache,
         BlockCache,
@@ -103,7 +105,7 @@ def resolve(entries: Sequence[Entry], world: World | None = None, where: str = "
             found.append(entry)
         elif isinstance(entry, Mapping):
             found.append(_from_mapping(dict(entry), where))
-        elif entry in TECHNIQUES:
+        elif entry.partition(":")[0] in TECHNIQUES:
             found.append(_from_mapping({"name": entry}, where))
         else:
             path = find_preset(entry, None if world is None else world.config.name, where)
@@ -111,7 +113,7 @@ def resolve(entries: Sequence[Entry], world: World | None = None, where: str = "
             if world is not None:
                 preset.check(world, str(path))
             for inner in preset.accelerations:
-                if isinstance(inner, str) and inner not in TECHNIQUES:
+                if isinstance(inner, str) and inner.partition(":")[0] not in TECHNIQUES:
                     raise ZoetropeError(f"{path}: accelerations: unknown technique '{inner}'; known: {', '.join(TECHNIQUES)}")
             found += resolve(preset.accelerations, world, f"{path}: accelerations")
     return found
@@ -148,6 +150,9 @@ def _from_mapping(data: dict[str, Any], where: str) -> Acceleration:
     name = data.pop("name", None)
     if not isinstance(name, str):
         raise ZoetropeError(f"{where}: a mapping must say which technique it is for: its 'name' is missing")
+    name, _, kind = name.partition(":")
     if name not in TECHNIQUES:
         raise ZoetropeError(f"{where}: unknown technique '{name}'; known: {', '.join(TECHNIQUES)}")
+    if kind:
+        data = TECHNIQUES[name].variant(kind) | data
     return from_dict(TECHNIQUES[name], data, f"{where}: {name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from core.errors import ZoetropeError
 from core.streaming.world import World
@@ -33,6 +33,11 @@ class Acceleration(ABC):
     """Denoising steps a frame of the plain world that it is measured against; None: as many as the world takes."""
     slow_start: ClassVar[bool] = False
     """Whether its first frames take minutes (a quick measurement leaves it out)."""
+
+    @classmethod
+    def variant(cls, kind: str) -> dict[str, Any]:
+        """The settings that 'name:kind' is short for. Raises ZoetropeError where there is no such kind."""
+        raise ZoetropeError(f"accelerations: {cls.name}: there is no '{kind}' of it")
 
     def check(self, world: World) -> None:  # noqa: B027 - most techniques run anywhere
         """Raise ZoetropeError where this world or this machine cannot run it."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from core.backbone.mixers.config import TILE_TOKENS, Tile
 from core.errors import ZoetropeError
 
-GATHER_TOKENS = 1 << 15
+GATHER_TOKENS = 1 << 13
 """Keys that are gathered at once on a CPU: a few megabytes, so that they are still near when they are used."""
 GATHER_TOKENS_DEVICE = 1 << 20
 """The same on an accelerator, which wants much to do at once."""

@@ -20,12 +20,19 @@ class WindowAttention(DenseAttention):
     cost: ClassVar[str] = "queries x keys of the window and the sinks"
 
     def __init__(self, config: configs.Window, site: Site):
-        super().__init__(site.width, site.heads)
+        super().__init__(site.width, site.heads, site.head)
         self.config, self.site = config, site
 
     def mix(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> Tensor:
-        near = self.site.ages(layout.times, layout.seen) <= self.config.frames
-        return by_frame(queries, keys, values, layout.seen.allowed & near, self.site.sizes(layout.seen))
+        return by_frame(queries, keys, values, self.near(layout), self.site.sizes(layout.seen))
+
+    def near(self, layout: Layout) -> Tensor:
+        """bool (T, F): which frames each frame looks at."""
+        return layout.seen.allowed & (self.site.ages(layout.times, layout.seen) <= self.config.frames)
+
+    def density(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> float:
+        sizes = self.site.sizes(layout.seen)
+        return float((self.near(layout) * sizes).sum() / (layout.seen.allowed * sizes).sum())
 
 
 class WindowResidualAttention(DenseAttention):
@@ -37,7 +44,7 @@ class WindowResidualAttention(DenseAttention):
     cost: ClassVar[str] = "queries x keys of the window and the sinks; every `refresh` frames queries x keys"
 
     def __init__(self, config: configs.WindowResidual, site: Site):
-        super().__init__(site.width, site.heads)
+        super().__init__(site.width, site.heads, site.head)
         self.config, self.site = config, site
 
     def forward(self, x: Tensor, layout: Layout, cached: Cached | None = None) -> tuple[Tensor, KeyValues]:

@@ -25,13 +25,14 @@ class PrunedQueriesAttention(DenseAttention):
     cost: ClassVar[str] = "kept queries x keys"
 
     def __init__(self, config: configs.PrunedQueries, site: Site):
-        super().__init__(site.width, site.heads)
+        super().__init__(site.width, site.heads, site.head)
         self.config, self.site = config, site
         self.tiling = tiling(config.tile, site.cameras, site.rows, site.columns)
+        self.kept = math.ceil(config.keep * self.tiling.size)
 
     def mix(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> Tensor:
         tiles = self.tiling.cut(queries, self.site.tokens)  # (B, H, T, tiles, b, e)
-        count = math.ceil(self.config.keep * self.tiling.size)
+        count = self.kept
         with torch.no_grad():
             asked = F.normalize(tiles, dim=-1)
             common = (asked @ asked.mean(-2, keepdim=True).transpose(-2, -1))[..., 0]
@@ -42,6 +43,9 @@ class PrunedQueriesAttention(DenseAttention):
         mixed = by_frame(few, keys, values, layout.seen.allowed, self.site.sizes(layout.seen))
         mixed = mixed.unflatten(2, (*tiles.shape[2:4], count))
         return self.tiling.join(_pick(mixed, nearest))
+
+    def density(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> float:
+        return self.kept / self.tiling.size
 
 
 def _pick(x: Tensor, which: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ class BlockSparse(DenseAttention, Generic[C]):
     cost: ClassVar[str] = "queries x chosen keys"
 
     def __init__(self, config: C, site: Site, tile: configs.Tile):
-        super().__init__(site.width, site.heads)
+        super().__init__(site.width, site.heads, site.head)
         self.config, self.site = config, site
         self.tiling = tiling(tile, site.cameras, site.rows, site.columns)
 
@@ -79,10 +79,9 @@ class BlockSparse(DenseAttention, Generic[C]):
         return self.join(mixed, queries)
 
     def density(self, queries: Tensor, keys: Tensor, values: Tensor, layout: Layout) -> float:
-        """Share of the pairs that the context allows that are looked at."""
         pairs = self.pairs(layout, queries.device)
         chosen = self.choose(self.cut(queries), keys.flatten(0, 1), values.flatten(0, 1), pairs)
-        return float(chosen.float().mean() / pairs.allowed.float().mean())
+        return float(chosen.float().mean()) / float(pairs.allowed.float().mean())
 
     def cut(self, queries: Tensor) -> Tensor:
         """(B, H, T n, e) -> (N, Q, b, e)."""
