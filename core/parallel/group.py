@@ -7,15 +7,18 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import get_node_local_rank
 
 from core.errors import ZoetropeError
 
-LAUNCHERS = "'torchrun --nproc-per-node 2 --module apps.cli ...' or 'accelerate launch --module apps.cli ...'"
+LAUNCHERS = "'torchrun --nproc-per-node 2 --module apps.cli ...' (on GPUs also 'accelerate launch --multi_gpu ...')"
 
 
 def join() -> None:
     """Become one of the processes that torchrun or `accelerate launch` has started; alone, or a second time, do nothing."""
     if dist.is_available() and dist.is_torchelastic_launched() and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(get_node_local_rank())
         dist.init_process_group()
 
 

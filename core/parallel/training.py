@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from core.errors import ZoetropeError
 from core.parallel.group import SENT, join, processes
 
+_PLAIN = (Tensor, nn.Parameter)
+"""Kinds that are surely whole, so that nothing of torch's for shares need be imported."""
+
 
 class Crew:
     """The processes that train one module; alone, all of it does nothing."""
@@ -99,6 +102,8 @@ def shard(module: nn.Module) -> Callable[[], None]:
 
 def whole(x: Tensor) -> Tensor:
     """All of a tensor that may be kept in shares; everyone must ask."""
+    if type(x) in _PLAIN:
+        return x
     from torch.distributed.tensor import DTensor
 
     return x.full_tensor() if isinstance(x, DTensor) else x
@@ -106,6 +111,8 @@ def whole(x: Tensor) -> Tensor:
 
 def shared_like(x: Tensor, like: Tensor) -> Tensor:
     """A whole tensor, in shares where `like` is."""
+    if type(like) in _PLAIN:
+        return x
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     return distribute_tensor(x, like.device_mesh, like.placements) if isinstance(like, DTensor) else x

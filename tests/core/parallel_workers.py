@@ -18,6 +18,7 @@ from core.acceleration.parallel import (
     StepsInPipeline,
     Ulysses,
 )
+from core.acceleration.parallel_bench import rows
 from core.acceleration.stack import Acceleration, Stack
 from core.backbone.call import Call
 from core.backbone.rotary import rotate
@@ -58,7 +59,7 @@ def opened(world: World, steps: int, guidance: float = 1.0) -> Session:
     return session
 
 
-def latents(world: World, steps: int, guidance: float = 1.0, frames: int = 3) -> Tensor:
+def latents(world: World, steps: int, guidance: float = 1.0, frames: int = 2) -> Tensor:
     """(frames, V, C, h, w): what a session imagines."""
     session, seen = opened(world, steps, guidance), episode(world.config)
     out = []
@@ -211,6 +212,10 @@ def two(rank: int, processes: int, folder: str) -> None:
     check(world, PatchesInPipeline(), 3, reference(world, SequentialReference, 3, 1.5), guidance=1.5)
     blind = blind_world()
     check(blind, StepsInPipeline(), 2, reference(blind, StepsReference, 2))
+    exact, refused = rows(world, episode(world.config), [Ulysses(), StepsInPipeline()], context=4, frames=2, steps=1)
+    assert exact.bytes == VOLUMES["ulysses"](Work.of(world.config, 1), 2).bytes and (exact.milliseconds or 0) > 0
+    assert (exact.difference is None) == (rank > 0) and (exact.difference or 0) <= CLOSE
+    assert "camera" in refused.note and refused.milliseconds is None
     assert torch.equal(latents(world, 2), alone), "taken off, nothing is left"
     assert world.model.fingerprint() == weights
     dist.destroy_process_group()

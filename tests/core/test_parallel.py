@@ -5,9 +5,9 @@ from __future__ import annotations
 import parallel_workers as workers
 import pytest
 import torch
-import torch.multiprocessing as mp
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.multiprocessing.spawn import spawn
 from worlds import world
 
 from core.acceleration.parallel import Ulysses
@@ -28,15 +28,15 @@ def shape(cameras: int, rows: int, columns: int) -> FrameShape:
 
 
 def test_two_processes_are_one(tmp_path):
-    mp.spawn(workers.two, (2, str(tmp_path)), 2)
+    spawn(workers.two, (2, str(tmp_path)), 2)
 
 
 def test_four_processes_are_one(tmp_path):
-    mp.spawn(workers.four, (4, str(tmp_path)), 4)
+    spawn(workers.four, (4, str(tmp_path)), 4)
 
 
 def test_two_processes_learn_what_one_learns(tmp_path):
-    mp.spawn(workers.train, (2, str(tmp_path)), 2)
+    spawn(workers.train, (2, str(tmp_path)), 2)
     for make in (workers.trainer, workers.backbone_trainer):
         alone = make(tmp_path / "alone" / make.__name__, workers.TRAINING)
         alone.run("toy", progress=False)
