@@ -1,7 +1,7 @@
 """What token mixers cost and keep where the context is long: one layer, timed against dense attention.
 
-The input is a smooth random picture that moves: tokens near each other in space and time are alike, and like attends to like, as
-sharply as in trained layers. Errors are of the layer's output, to be read as a comparison of mixers; rollouts judge worlds.
+The input is a smooth random picture that moves: tokens near each other in space and time are alike, and like attends to like,
+as sharply as in trained layers. Errors are of the layer's output, to be read as a comparison of mixers; rollouts judge worlds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Another token mixer in a world that was trained with dense attention: its projections stay, what sees what changes.
 
 The mixers that choose among keys serve a dense checkpoint as it is, at full density with the very same outcome. Those with a
-running state (`linear`, `state_space`) and the linear half of `sparse_linear` have weights of their own, which a fine-tune of the
-world must teach before they are of use.
+running state (`linear`, `state_space`) and the linear half of `sparse_linear` have weights of their own, which a fine-tune of
+the world must teach before they are of use.
 """
 
 from __future__ import annotations

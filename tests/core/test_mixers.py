@@ -22,7 +22,7 @@ from core.backbone.mixers.recurrent import LinearAttention
 from core.backbone.mixers.scan import chunked_scan, scan
 from core.backbone.mixers.sparse_linear import summed
 from core.backbone.rotary import rotate
-from core.backbone.transformer import Backbone, BackboneConfig
+from core.backbone.transformer import Backbone, BackboneConfig, Block
 from core.config import from_dict, to_dict
 from core.errors import ZoetropeError
 from core.memory.ring import KeyValueRing
@@ -58,6 +58,7 @@ named = pytest.mark.parametrize("config", SPARSE, ids=lambda c: c.kind)
 def converted(config: kinds.Mixer, cameras: int = 1) -> Backbone:
     backbone = model(world_config(cameras=cameras)).backbone.eval()
     for i, block in enumerate(backbone.blocks):
+        assert isinstance(block, Block)
         block.attention = convert(block.attention, config, backbone.site(i))
         for name, parameter in block.attention.named_parameters():
             if "beside" in name:  # begins at nothing, behind which much could hide
@@ -98,6 +99,7 @@ def test_it_learns(config):
     out = backbone(random_inputs(world_config(), 5), backbone.layout(torch.arange(5)))
     out.clean.square().mean().backward()
     for block in backbone.blocks:
+        assert isinstance(block, Block)
         for name, parameter in block.attention.named_parameters():
             assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
             assert parameter.grad.abs().sum() > 0, name
@@ -233,8 +235,7 @@ def test_a_world_takes_it_on_in_its_sessions_and_off_again(config, tmp_path):
 
 
 def test_a_mixer_is_asked_for_by_kind():
-    w = world()
-    accelerate(w, "sparse:radial")
-    assert isinstance(w.stack.accelerations[0].mixer, kinds.Radial)
+    (sparse,) = accelerate(world(), "sparse:radial").accelerations
+    assert isinstance(sparse, Sparse) and isinstance(sparse.mixer, kinds.Radial)
     with pytest.raises(ZoetropeError, match="steps: there is no 'two' of it"):
         accelerate(world(), "steps:two")
