@@ -7,6 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+def in_single(inputs: Triple) -> Triple:
+    """The same in 32 bits."""
+    first, second, third = (x.float() for x in inputs)
+    return first, second, third
+
 
 def gradients(function: Callable, *inputs: Tensor, fixed: tuple = ()) -> list[Tensor]:
     """Of a fixed mixture of all outputs, for each input; `fixed` are further arguments without one."""

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -32,3 +33,13 @@ def test_a_kernel_is_not_chosen_where_it_cannot_run():
 def test_power_of_two():
     assert [launch.power_of_two(size) for size in (1, 2, 3, 64, 65)] == [1, 2, 4, 64, 128]
     assert launch.power_of_two(3, launch.SMALLEST_DOT) == 16
+
+
+def test_every_kernel_compiles_for_a_gpu(tmp_path):
+    """Also where there is none."""
+    settings = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    settings["TRITON_CACHE_DIR"] = str(tmp_path)
+    command = [sys.executable, "-m", "tests.kernels.compiled"]
+    done = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) >= {f"kernels.{name}" for name in FILES if name != "bench"}

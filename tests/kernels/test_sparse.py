@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from kernels import sparse
-from tests.kernels.compare import gradients
+from tests.kernels.compare import gradients, in_single
 
 
 def _inputs(queries, keys, size, device, dtype=torch.float32, batch=1, heads=2):
@@ -55,9 +55,10 @@ def test_seeing_all_is_dense_attention(device):
 
 def test_heads_side_by_side_are_read_in_place(device):
     """As they leave a projection, (B, tokens, heads, size), in half precision."""
-    inputs = [torch.randn(1, 40, 2, 16, device=device, dtype=torch.float16).transpose(1, 2) for _ in range(3)]
+    queries, keys, values = torch.randn(3, 1, 40, 2, 16, device=device, dtype=torch.float16).transpose(2, 3)
+    inputs = queries, keys, values
     blocks = _map(40, 40, 16, 16, device)
-    exact = sparse.reference(*(x.float() for x in inputs), blocks)
+    exact = sparse.reference(*in_single(inputs), blocks)
     torch.testing.assert_close(sparse.kernel(*inputs, blocks).float(), exact, atol=5e-3, rtol=5e-3)
 
 

@@ -28,7 +28,7 @@ def test_kernel_is_the_reference(asking, frames, grid, size, block, window, caus
 
 def test_a_tile_cut_into_blocks(device):
     """With an edge tile whose last block holds no token."""
-    inputs = [torch.randn(1, 1, 200, 16, device=device) for _ in range(3)]
+    inputs = _inputs(200, 200, 16, device)
     shape = SlidingTile(grid=(10, 20), tile=(1, 16, 10), window=(1, 1, 1), causal=False)
     torch.testing.assert_close(tile.kernel(*inputs, shape), tile.reference(*inputs, shape), atol=1e-5, rtol=1e-5)
 
