@@ -60,6 +60,8 @@ class Volume:
     """Messages in a row that somebody waits for."""
     hidden: int = 0
     """Of the bytes, those that travel while everybody computes."""
+    at_once: float | None = None
+    """How many processes compute at a time, on average over a frame's calls; None for all."""
 
 
 def ulysses(work: Work, processes: int, cache: Cache = "shared") -> Volume:
@@ -101,18 +103,20 @@ def patch_pipeline(work: Work, processes: int, patches: int = 0, warmup: int = 1
     numbers = work.steps * work.branches * along + (P > 1) * (work.steps - 1) * n * work.channels + along + (P - 1) * work.said
     hidden = (work.steps - waited) * work.branches * along * (patches - 1) // patches
     rounds = waited * P + (work.steps - waited) * max(1, P + 1 - patches) + 2 * P - 1
-    return Volume(numbers * work.number, rounds, hidden * work.number)
+    at_once = (work.steps + 1) / (waited + 1 + (work.steps - waited) / P)
+    return Volume(numbers * work.number, rounds, hidden * work.number, at_once)
 
 
 def step_pipeline(work: Work, processes: int) -> Volume:
     """Latents from step to step, and the finished frame to everybody; as many steps as processes."""
     numbers = (processes - 1) * (work.tokens * work.channels + work.said + work.state)
-    return Volume(numbers * work.number, 2 + (work.state > 0))
+    return Volume(numbers * work.number, 2 + (work.state > 0), at_once=(processes + 1) / 2)
 
 
 def guidance_parallel(work: Work, processes: int = 2) -> Volume:
     """What is said of the frame, in each step."""
-    return Volume(processes * work.steps * work.said * work.number, work.steps)
+    at_once = (2 * work.steps + 1) / (work.steps + 1)
+    return Volume(processes * work.steps * work.said * work.number, work.steps, at_once=at_once)
 
 
 VOLUMES: dict[str, Callable[..., Volume]] = {
@@ -139,7 +143,7 @@ def predicted_seconds(seconds: float, share: float, volume: Volume, processes: i
     if not 0 <= share <= 1 or seconds <= 0 or network.bandwidth <= 0 or network.latency < 0 or processes < 1:
         raise ZoetropeError("parallel: seconds and bandwidth must be positive, latency not negative, and share within 0 and 1")
     sending = 1 / (processes * network.bandwidth)
-    computing = max(seconds * share / processes, volume.hidden * sending)
+    computing = max(seconds * share / (volume.at_once or processes), volume.hidden * sending)
     return seconds * (1 - share) + computing + (volume.bytes - volume.hidden) * sending + volume.rounds * network.latency
 
 
