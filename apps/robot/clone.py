@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _one(args: argparse.Namespace, task: Task, recorded: list[Demonstration], generated: list[Demonstration]) -> dict[str, Any]:
     count = len(recorded) if args.demos is None else args.demos
-    train([*lessons.choose(recorded, count, args.seed), *generated], args.seed, args.out)
+    few = lessons.choose(recorded, count, args.seed)
+    train(few, args.seed, args.out, generated=lessons.new(generated, few))
     name = f"{CLONED}:{args.out}"
     origin, policy = Origin.load(args.out), policies.make(name, task)
     figures: dict[str, Any] = {

@@ -23,7 +23,7 @@ from robotics import policies
 from robotics.cloning import lessons
 from robotics.cloning.measure import rate, successes
 from robotics.cloning.train import CloneConfig, train
-from robotics.lerobot.demonstration import GENERATED, Demonstration
+from robotics.lerobot.demonstration import Demonstration
 from robotics.policies import CLONED
 from robotics.task import Task
 
@@ -63,16 +63,16 @@ def gain(
 
     `generated` is what was generated for each seed's demonstrations, or one list for all seeds.
     """
-    if len(generated) not in (1, len(plan.seeds)):
+    if len(generated) not in (1, len(plan.seeds)) or not all(generated):
         raise ZoetropeError(f"gain: expected generated demonstrations once, or for each of {len(plan.seeds)} seeds")
-    if any(d.source != GENERATED for each in generated for d in each):
-        raise ZoetropeError(f"gain: demonstrations that are said to be generated must have the source '{GENERATED}'")
     with tqdm(total=2 * len(plan.seeds) * plan.episodes, desc="gain", unit="episode", disable=not progress) as bar:
         rows = []
         for number, seed in enumerate(plan.seeds):
             few = lessons.choose(recorded, plan.demonstrations, seed)
-            more = [*few, *generated[number % len(generated)]]
-            rows.append([_won(task, arm, seed, taught, plan, out, bar) for arm, taught in ((ALONE, few), (WITH, more))])
+            more = lessons.new(generated[number % len(generated)], few)
+            if not more:
+                raise ZoetropeError(f"gain: seed {seed}: nothing was generated beyond its demonstrations")
+            rows.append([_won(task, arm, seed, few, added, plan, out, bar) for arm, added in ((ALONE, []), (WITH, more))])
     won = np.array(rows)
     return {
         "task": task.name,
@@ -91,18 +91,27 @@ def paired_gain(a: np.ndarray, b: np.ndarray, draws: int = RESAMPLES, seed: int 
 
     The interval resamples seeds and starts independently of each other (Owen 2007, arXiv 0706.3101); NaN bounds for one seed.
     """
-    rng, off = np.random.default_rng(seed), a.astype(float) - b
+    rng, off = np.random.default_rng(seed), a.astype(int) - b.astype(int)
     seeds, starts = off.shape
-    rows, columns = (rng.multinomial(n, np.full(n, 1 / n), size=draws) / n for n in (seeds, starts))
-    found = np.einsum("ds,se,de->d", rows, off, columns)
+    rows, columns = (rng.multinomial(n, np.full(n, 1 / n), size=draws) for n in (seeds, starts))
+    found = np.einsum("ds,se,de->d", rows, off, columns) / off.size  # counts first: they are exact
     low, high = np.percentile(found, [2.5, 97.5]) if seeds > 1 else (np.nan, np.nan)
     return Interval(float(off.mean()), float(low), float(high), off.size)
 
 
-def _won(task: Task, arm: str, seed: int, taught: Sequence[Demonstration], plan: GainPlan, out: Path, bar: Any) -> np.ndarray:
+def _won(
+    task: Task,
+    arm: str,
+    seed: int,
+    few: Sequence[Demonstration],
+    added: Sequence[Demonstration],
+    plan: GainPlan,
+    out: Path,
+    bar: Any,
+) -> np.ndarray:
     """bool (E,): train one policy and let it play; what was done before is only read."""
     folder = out / f"{arm}-{seed}"
-    train(taught, seed, folder, plan.clone, progress=False)
+    train(few, seed, folder, plan.clone, generated=added, progress=False)
     policy = policies.make(f"{CLONED}:{folder}", task)
     settings = {"run": policy.training_run, "task": task.name, "size": task.size}
     ledger = Ledger(out, f"{arm}-{seed}", settings)

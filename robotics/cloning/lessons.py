@@ -15,7 +15,7 @@ from torch import Tensor
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from robotics.lerobot import layout
-from robotics.lerobot.demonstration import GENERATED, SIMULATED, Demonstration
+from robotics.lerobot.demonstration import SIMULATED, Demonstration
 from robotics.record import POLICY, PROPRIOCEPTION, SUCCESS
 
 
@@ -43,21 +43,36 @@ def choose(found: Sequence[Demonstration], count: int, seed: int) -> list[Demons
     return [found[i] for i in order[:count]]
 
 
+def new(found: Sequence[Demonstration], known: Sequence[Demonstration]) -> list[Demonstration]:
+    """Those of `found` that are not among the `known`: a generated dataset may hold what it grew from."""
+    return [d for d in found if not any(np.array_equal(d.episode.frames, k.episode.frames) for k in known)]
+
+
 class LessonSampler:
     """Random frames and the chunk of actions done from there on, decided by (seed, step) alone."""
 
-    def __init__(self, demonstrations: Sequence[Demonstration], chunk: int, generated_share: float, shift: int, seed: int):
-        """Where recorded and generated demonstrations meet, `generated_share` of a batch comes from the generated ones.
+    def __init__(
+        self,
+        recorded: Sequence[Demonstration],
+        generated: Sequence[Demonstration],
+        *,
+        chunk: int,
+        generated_share: float,
+        shift: int,
+        seed: int,
+    ):
+        """Where there are generated demonstrations, `generated_share` of a batch comes from them.
 
         A picture is moved by up to `shift` pixels along either axis, its border repeated.
         """
+        demonstrations = [*recorded, *generated]
+        self.recorded = sum(len(d.episode) for d in recorded)
+        """How many of the frames are; they come first."""
         self.shift, self.seed, self.generated_share = shift, seed, generated_share
         self.frames = np.concatenate([d.episode.frames for d in demonstrations])
         self.proprioception = np.concatenate([d.state for d in demonstrations])
         self.action = np.concatenate([_chunks(d.episode.action, chunk) for d in demonstrations])
         self.weight = np.concatenate([_weights(d.confidence, chunk) for d in demonstrations])
-        generated = np.concatenate([np.full(len(d.episode), d.source == GENERATED) for d in demonstrations])
-        self._recorded, self._generated = np.flatnonzero(~generated), np.flatnonzero(generated)
 
     def draw(self, step: int, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Frames uint8 (B, V, H, W, 3), proprioception (B, P), actions (B, C, A) and the weight (B, C) of each."""
@@ -68,10 +83,12 @@ class LessonSampler:
         return tuple(torch.from_numpy(part) for part in parts)  # type: ignore[return-value]
 
     def _rows(self, rng: np.random.Generator, count: int) -> np.ndarray:
-        if not len(self._generated) or not len(self._recorded):
-            return rng.integers(len(self.frames), size=count)
-        imagined = rng.random(count) < self.generated_share
-        return np.where(imagined, rng.choice(self._generated, count), rng.choice(self._recorded, count))
+        own, whole = self.recorded, len(self.frames)
+        if own in (0, whole):
+            return rng.integers(whole, size=count)
+        return np.where(
+            rng.random(count) < self.generated_share, rng.integers(own, whole, count), rng.integers(own, size=count)
+        )
 
     def _moved(self, frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         down, right = rng.integers(-self.shift, self.shift + 1, 2)

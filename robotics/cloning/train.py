@@ -19,7 +19,7 @@ from core.heap import keep_freed_memory
 from core.training.trainer import TrainConfig, Trainer
 from robotics.cloning.lessons import LessonSampler
 from robotics.cloning.network import NAME, Design, Network, NetworkConfig
-from robotics.lerobot.demonstration import GENERATED, Demonstration
+from robotics.lerobot.demonstration import Demonstration
 
 ORIGIN = "origin.yaml"
 """The file that says what a policy was trained on."""
@@ -75,7 +75,12 @@ class Origin:
 
 
 def train(
-    demonstrations: Sequence[Demonstration], seed: int, out: Path, config: CloneConfig | None = None, progress: bool = True
+    recorded: Sequence[Demonstration],
+    seed: int,
+    out: Path,
+    config: CloneConfig | None = None,
+    generated: Sequence[Demonstration] = (),
+    progress: bool = True,
 ) -> Network:
     """Train a policy, write it into `out` and read it back. Cut off, it goes on; finished, it is only read.
 
@@ -84,8 +89,8 @@ def train(
     """
     config = config or CloneConfig()
     config = replace(config, train=replace(config.train, seed=seed))
-    sizes = _sizes(demonstrations)
-    origin = _origin(demonstrations, config)
+    sizes = _sizes([*recorded, *generated])
+    origin = _origin(recorded, generated, config)
     if (out / ORIGIN).exists() and Origin.load(out) != origin:
         raise ZoetropeError(f"{out}: holds a policy of another training; name another folder, or delete this one")
     if (out / f"{NAME}.safetensors").exists():
@@ -94,7 +99,14 @@ def train(
     keep_freed_memory(shared=True)
     torch.manual_seed(seed)
     network = Network(replace(sizes, design=config.design))
-    sampler = LessonSampler(demonstrations, config.design.chunk, config.generated_share, config.shift, seed)
+    sampler = LessonSampler(
+        recorded,
+        generated,
+        chunk=config.design.chunk,
+        generated_share=config.generated_share,
+        shift=config.shift,
+        seed=seed,
+    )
     network.see_in(torch.from_numpy(sampler.proprioception))
     trainer = Trainer(
         network,
@@ -124,16 +136,15 @@ def _sizes(demonstrations: Sequence[Demonstration]) -> NetworkConfig:
     return NetworkConfig(cameras=cameras, height=height, width=width, proprioception=proprioception, action=action)
 
 
-def _origin(demonstrations: Sequence[Demonstration], config: CloneConfig) -> Origin:
-    digest = hashlib.sha256()
-    for demonstration in demonstrations:
+def _origin(recorded: Sequence[Demonstration], generated: Sequence[Demonstration], config: CloneConfig) -> Origin:
+    digest, whole = hashlib.sha256(), [*recorded, *generated]
+    for demonstration in whole:
         for values in (demonstration.episode.frames, demonstration.episode.action, demonstration.confidence):
             digest.update(values.tobytes())
-    generated = sum(d.source == GENERATED for d in demonstrations)
     return Origin(
-        instruction=demonstrations[0].episode.text,
-        demonstrations=len(demonstrations) - generated,
-        generated=generated,
+        instruction=whole[0].episode.text,
+        demonstrations=len(recorded),
+        generated=len(generated),
         data=digest.hexdigest()[:16],
         config=config,
     )
