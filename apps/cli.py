@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     play.add_arguments(add("play", "play a world from the keyboard; without a display, film a tour of it", play.run))
     commands.record_arguments(add("record", "record episodes from a world's real engine", commands.record))
     commands.train_arguments(add("train", "train a world from its recordings; goes on where it was cut off", commands.train))
+    commands.prune_arguments(add("prune", "make a trained world smaller and win its quality back", commands.prune))
     commands.evaluate_arguments(add("evaluate", "score a world against its real engine on unseen levels", commands.evaluate))
     commands.bench_arguments(add("bench", "measure speed, and what accelerations are worth on this machine", commands.bench))
     commands.card_arguments(add("card", "write a world's model card from its training and its scores", commands.card))

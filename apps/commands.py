@@ -109,6 +109,44 @@ def train(args: argparse.Namespace) -> int:
     return 0
 
 
+def prune_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("world", help="a world's name, or a folder with trained weights")
+    parser.add_argument(
+        "--share", type=float, default=0.3, help="of the backbone's parameters, to remove (default: %(default)s)"
+    )
+    parser.add_argument("--steps", type=int, default=1000, help="of distillation from the whole world (default: %(default)s)")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="checkpoints to go on from (default: runs/WORLD/prune)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", required=True, help="where the pruned world goes")
+
+
+def prune(args: argparse.Namespace) -> int:
+    from core.episodes.store import EpisodeStore
+    from core.training.pruning import prune_world
+    from games import loading
+
+    if args.steps < 0:
+        raise ZoetropeError("--steps must be at least 0")
+    if not 0 <= args.share < 1:
+        raise ZoetropeError(f"--share must be at least 0 and below 1, found {args.share}")
+    if _is_driving(args.world):
+        from driving import worlds
+
+        world = worlds.load_world(args.world)
+        assert world.folder is not None
+        source, config = world.folder, worlds.load(world.config.name)
+    else:
+        source = loading.find(args.world)
+        config = loading.game_of(source).read_config()
+    if args.out.resolve() == source.resolve():
+        raise ZoetropeError(f"--out: {args.out} is the world to prune; name another folder")
+    store = EpisodeStore(_recordings(config, args.data, ("train",)) / "train")
+    run = args.run or RUNS / config.name / "prune"
+    before, after = prune_world(source, config.train, store, args.share, args.steps, run, args.out)
+    print(f"{args.out}: pruned from {before / 1e6:.2f} to {after / 1e6:.2f} million parameters of the backbone")
+    return 0
+
+
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("world", help=f"a world's name, '{ROBOTICS}', or a folder with trained weights")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
