@@ -141,7 +141,7 @@ def choose(backbone: Backbone, trial: Trial, share: float) -> Plan:
     """What to keep, so that at least `share` of the parameters goes and the predictions of the trial move least.
 
     Candidates are a block, a head of every block, and a part of a block's hidden channels; that goes first which does least
-    harm for its time, measured once each, with heads and channels in the order of what they contribute.
+    harm for all the time saved; heads and channels go in the order of what they contribute, least first.
     """
     plan, masked, layout = whole(backbone), _Masked(backbone), layout_of(backbone, trial.inputs)
     heads, channels = contributions(backbone, trial)
@@ -149,33 +149,40 @@ def choose(backbone: Backbone, trial: Trial, share: float) -> Plan:
     target = share * sum(p.numel() for p in backbone.parameters())
     harm = lambda p: (masked.silence(p), float(distance(backbone(trial.inputs, layout), trial.wanted)))[1]  # noqa: E731
     try:
-        removed = 0
+        removed, last = 0, {}
         while removed < target:
-            found = [(harm(p) / work, size, p) for p, size, work in _candidates(backbone, plan)]
-            if not found:
+            best: tuple[float, int, Plan] | None = None
+            found = _candidates(backbone, plan)
+            for name in sorted(found, key=lambda n: last.get(n, 0.0)):
+                if best is not None and last.get(name, 0.0) >= best[0]:
+                    break  # it did more harm already while there was more of the rest (lazy greedy)
+                rest, size, work = found[name]
+                last[name] = harm(rest) / work
+                if best is None or last[name] < best[0]:
+                    best = last[name], size, rest
+            if best is None:
                 raise ZoetropeError(f"prune: share: {share} leaves no backbone; choose less")
-            _, size, plan = min(found, key=lambda c: c[0])
+            _, size, plan = best
             removed += size
     finally:
         masked.restore()
     return replace(plan, heads=_sorted(plan.heads), channels=_sorted(plan.channels))
 
 
-def _candidates(backbone: Backbone, plan: Plan) -> list[tuple[Plan, int, float]]:
-    """What could go next: what then remains, parameters saved, and the time saved by all that is gone then."""
-    width, found = backbone.config.width, []
+def _candidates(backbone: Backbone, plan: Plan) -> dict[str, tuple[Plan, int, float]]:
+    """What could go next, by name: what then remains, parameters saved, and the time saved by all that is gone then."""
+    found, before = {}, whole(backbone)
     for block in plan.blocks if len(plan.blocks) > 1 else ():
-        rest = tuple(b for b in plan.blocks if b != block)
-        found.append(replace(plan, blocks=rest))
+        found[f"block {block}"] = replace(plan, blocks=tuple(b for b in plan.blocks if b != block))
     if min(len(plan.heads[b]) for b in plan.blocks) > 1:
-        found.append(replace(plan, heads=tuple(h[:-1] for h in plan.heads)))
+        found["heads"] = replace(plan, heads=tuple(h[:-1] for h in plan.heads))
     for block in plan.blocks:
         kept = plan.channels[block]
-        step = max(ROUND, len(whole(backbone).channels[block]) // CHUNK // ROUND * ROUND)
+        step = max(ROUND, len(before.channels[block]) // CHUNK // ROUND * ROUND)
         if len(kept) > step:
-            found.append(replace(plan, channels=_with(plan.channels, block, kept[:-step])))
-    gone = lambda p: _work(backbone, whole(backbone)) - _work(backbone, p)  # noqa: E731
-    return [(p, _size(backbone, plan) - _size(backbone, p), gone(p) * width**2) for p in found]
+            found[f"channels {block}"] = replace(plan, channels=_with(plan.channels, block, kept[:-step]))
+    saved = lambda p: _work(backbone, before) - _work(backbone, p)  # noqa: E731
+    return {name: (p, _size(backbone, plan) - _size(backbone, p), saved(p)) for name, p in found.items()}
 
 
 def _size(backbone: Backbone, plan: Plan) -> int:
