@@ -155,10 +155,10 @@ def test_what_was_shown_in_one_place_serves_in_all_others(turn, x, y):
 def test_few_demonstrations_solve_new_scenes():
     task = tasks.make("push", (16, 16), pictures=False)
     expert = policies.make("expert", task)
-    shown = [record_episode(task, expert, seed, policy_seed=seed) for seed in range(25)]
+    shown = [record_episode(task, expert, seed, policy_seed=seed) for seed in range(16)]
     acting = policies.Checked(Neighbours(shown, task), "neighbours", 2)
-    won = [record_episode(task, acting, 1000 + i, policy_seed=i).metadata[SUCCESS] == "true" for i in range(6)]
-    assert sum(won) >= 3, "random actions hardly ever do"
+    won = [record_episode(task, acting, 1000 + i, policy_seed=i).metadata[SUCCESS] == "true" for i in range(4)]
+    assert sum(won) >= 2, "random actions hardly ever do"
 
 
 # --- judging and labelling ---
