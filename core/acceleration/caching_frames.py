@@ -29,7 +29,7 @@ class StillFrames(Acceleration):
     """Use a step's prediction of the frame before while what is told has changed by less than `threshold`."""
 
     name: ClassVar[str] = "still_frames"
-    stage: ClassVar[Stage] = Stage.CALLS
+    stage: ClassVar[Stage] = Stage.REUSE
     threshold: float = 0.02
     """Mean absolute change of the condition over its mean absolute value, added up over frames; 0 uses none again."""
     limit: int = 8

@@ -37,7 +37,7 @@ class TimestepCache(Acceleration):
     """Leave out all blocks of a step while what enters them has changed by less than `threshold` since they last ran."""
 
     name: ClassVar[str] = "timestep_cache"
-    stage: ClassVar[Stage] = Stage.CALLS
+    stage: ClassVar[Stage] = Stage.REUSE
     compared_at: ClassVar[int | None] = 4
     excludes = rivals("timestep_cache")
     threshold: float = 0.6
@@ -61,7 +61,7 @@ class BlockCache(Acceleration):
     """Run the first blocks of every step; leave out the others while what the first ones add has changed by little."""
 
     name: ClassVar[str] = "block_cache"
-    stage: ClassVar[Stage] = Stage.CALLS
+    stage: ClassVar[Stage] = Stage.REUSE
     compared_at: ClassVar[int | None] = 4
     excludes = rivals("block_cache")
     threshold: float = 0.4

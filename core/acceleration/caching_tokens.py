@@ -28,7 +28,7 @@ class TokenCache(Acceleration):
     """Compute a `share` of the tokens after a frame's first step; extrapolate the others."""
 
     name: ClassVar[str] = "token_cache"
-    stage: ClassVar[Stage] = Stage.CALLS
+    stage: ClassVar[Stage] = Stage.REUSE
     compared_at: ClassVar[int | None] = 4
     excludes = rivals("token_cache") | {"broadcast": "what attention found is kept for all tokens or for none"}
     share: float = 0.25

@@ -28,7 +28,7 @@ class ShallowRefresh(Acceleration):
     """Run the first `shallow` blocks in every step and the deep ones in every `every`-th."""
 
     name: ClassVar[str] = "shallow_refresh"
-    stage: ClassVar[Stage] = Stage.CALLS
+    stage: ClassVar[Stage] = Stage.REUSE
     compared_at: ClassVar[int | None] = 4
     excludes = rivals("shallow_refresh")
     shallow: int = 2

@@ -14,12 +14,16 @@ Undo = Callable[[], None]
 
 
 class Stage(IntEnum):
-    """When a technique of a stack is put on: what rewrites weights before what replaces modules before what wraps calls."""
+    """When a technique of a stack is put on: what rewrites weights before what replaces modules before what wraps calls.
+
+    What leaves whole calls out wraps what makes them cheaper.
+    """
 
     WEIGHTS = 0
     MODULES = 1
     CALLS = 2
-    COMPILATION = 3
+    REUSE = 3
+    COMPILATION = 4
 
 
 class Acceleration(ABC):

@@ -52,7 +52,7 @@ class BenchConfig:
     """Quality that a technique must keep to be stacked."""
 
 
-QUICK = BenchConfig(cases=8, context=8, rounds=3, turn=7, slow_starts=False, stacks=3)
+QUICK = BenchConfig(cases=6, context=6, rounds=3, turn=7, slow_starts=False, stacks=3)
 
 
 @dataclass(slots=True)
@@ -102,9 +102,12 @@ class Bench:
     say: Callable[[str], None] = lambda line: None
     left_out: dict[str, str] = field(default_factory=dict)
     """Stacks that could not be measured, and why."""
+    own: int = field(init=False)
+    """Denoising steps a frame that the plain world takes by itself."""
     _plain: dict[int, _Runner] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.own = self.load().config.steps
         if not self.cases.episodes:
             raise ZoetropeError("bench: no held-out recording is long enough")
 
@@ -120,8 +123,7 @@ class Bench:
 
     def stacked(self, rows: Sequence[Row]) -> list[Row]:
         """The fastest techniques that keep the quality put together, one more each time, at the world's own steps."""
-        own = self._own_steps()
-        able = [r for r in rows if len(r.accelerations) == 1 and r.steps == own and r.quality >= self.config.floor]
+        able = [r for r in rows if len(r.accelerations) == 1 and r.steps == self.own and r.quality >= self.config.floor]
         able = sorted((r for r in able if r.pays), key=lambda r: -r.speedup_end_to_end)
         stacks, growing = [], []
         for row in able:
@@ -139,7 +141,7 @@ class Bench:
         runners: list[_Runner] = []
         for stack in stacks:
             label = "+".join(a.name for a in stack)
-            compared = steps or max((a.compared_at or 0 for a in stack), default=0) or self._own_steps()
+            compared = steps or max((a.compared_at or 0 for a in stack), default=0) or self.own
             self.say(f"{label}: rollouts")
             try:
                 plain = self._plain_at(compared)
@@ -148,8 +150,7 @@ class Bench:
                 self.left_out[label] = str(error)
         self.say("speed, in turns")
         times = _take_turns([*self._plain.values(), *runners], self.config)
-        rows = [self._row(runner, times) for runner in runners]
-        return rows
+        return [self._row(runner, times) for runner in runners]
 
     def _row(self, runner: _Runner, times: dict[int, list[tuple[float, float]]]) -> Row:
         plain = runner.plain
@@ -195,10 +196,10 @@ def mark_best(rows: Sequence[Row]) -> None:
 
 def report(bench: Bench, rows: Sequence[Row], world: str) -> dict[str, Any]:
     """All that was found, ready for JSON: `machine`, `baseline`, `rows`, and where it comes from."""
-    plain = {steps: runner.summary() for steps, runner in bench._plain.items()}
+    plain = {steps: bench._plain[steps].summary() for steps in sorted(bench._plain)}
     return {
         "world": world,
-        "baseline": {"steps": next(iter(plain)), "at_steps": {str(s): p for s, p in plain.items()}},
+        "baseline": {"steps": bench.own, "at_steps": {str(s): p for s, p in plain.items()}},
         "rows": [row.plain() for row in rows],
         "left_out": bench.left_out,
         "cases": len(bench.cases.episodes),
