@@ -288,18 +288,24 @@ class LeWorldModel(nn.Module):
 class Reading:
     """A grounded model to plan in, where distance is not of embeddings but of the states that are read off them."""
 
-    def __init__(self, model: LeWorldModel):
+    def __init__(self, model: LeWorldModel, weights: tuple[float, ...] = ()):
+        """`weights` of the state's K numbers; all alike where there are none."""
         if model.reader is None:
             raise ZoetropeError("planner: cost 'state' needs a model that was trained to read it (model.read above 0)")
+        if weights and len(weights) != model.config.read:
+            raise ZoetropeError(
+                f"planner: weights: expected {model.config.read}, one a number of the state, found {len(weights)}"
+            )
         self.model, self.reader = model, model.reader
+        self.weights = torch.tensor(weights or [1.0] * model.config.read)
         self.stride, self.action_size = model.stride, model.action_size
 
     def rollout(self, past: Past, actions: Tensor) -> Tensor:
         return self.model.rollout(past, actions)
 
     def apart(self, z: Tensor, goal: Tensor) -> Tensor:
-        """Squared distance of the states, each number in units of its spread, summed: (...)."""
-        return (self.reader(z) - self.reader(goal)).square().sum(-1)
+        """Squared distance of the states, each number in units of its spread, weighted and summed: (...)."""
+        return (self.weights * (self.reader(z) - self.reader(goal)).square()).sum(-1)
 
 
 def effective_rank(z: Tensor) -> float:

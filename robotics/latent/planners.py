@@ -122,6 +122,8 @@ class PlannerConfig:
     kind: Kind = "cem"
     cost: Literal["embedding", "state"] = "embedding"
     """Distance to the goal: of embeddings, as in LeWorldModel, or of the states that are read off them."""
+    weights: tuple[float, ...] = ()
+    """Of the state's numbers in that distance; all alike where none are given."""
     cem: CEMConfig = field(default_factory=CEMConfig)
     icem: ICEMConfig = field(default_factory=ICEMConfig)
     mppi: MPPIConfig = field(default_factory=MPPIConfig)

@@ -70,8 +70,9 @@ class Latent:
             return Amortized(self.inverse)
         if name not in KINDS:
             raise ZoetropeError(f"unknown planner '{name}'; known: {', '.join(PLANNERS)}")
-        dynamics = Reading(self.model) if self.config.planner.cost == "state" else self.model
-        return planners.make(replace(self.config.planner, kind=name), dynamics)  # type: ignore[arg-type]
+        config = self.config.planner
+        dynamics = Reading(self.model, config.weights) if config.cost == "state" else self.model
+        return planners.make(replace(config, kind=name), dynamics)  # type: ignore[arg-type]
 
     def contenders(self, names: Iterable[str]) -> dict[str, Contender]:
         """What makes a controller towards a goal, by its planner's name."""
