@@ -46,12 +46,14 @@ def compile_instead(program: launch.Program, grid: tuple[int, ...], *arguments: 
 
 
 def main() -> None:
-    launch.Program.__call__ = compile_instead
+    launch.Program.__call__ = compile_instead  # pyright: ignore[reportAttributeAccessIssue]
     half = torch.bfloat16
     x, table = torch.randn(1, 2, 32, 64, dtype=half, requires_grad=True), torch.randn(2, 1, 2, 1, 64, dtype=half)
     modulate.kernel(x, table[0], table[1]).sum().backward()
     pairs, weight = torch.randn(1, 32, 2, 2, 32, dtype=half, requires_grad=True), torch.randn(32, dtype=half)
-    sum(out.sum() for out in rotary.kernel(pairs, weight, weight, *torch.randn(2, 32, 32), 1e-3)).backward()
+    angle = torch.randn(32, 32)
+    queries, keys, kept = rotary.kernel(pairs, weight, weight, angle, angle, 1e-3)
+    (queries + keys + kept).sum().backward()
     heads = torch.randn(1, 2, 32, 32, dtype=half, requires_grad=True)
     sparse.kernel(heads, heads, heads, sparse.BlockMap(torch.ones(1, 1, 2, 2, dtype=torch.bool), 16, 16)).sum().backward()
     heads = heads.detach()
