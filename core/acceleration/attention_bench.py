@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.backbone.action import ActionConfig
 from core.backbone.attention import Cached, DenseAttention, KeyValues
 from core.backbone.mixers.build import convert
 from core.backbone.mixers.config import Mixer, PrunedQueries, Radial, SlidingTile, TopBlocks, TopMass, Window
 from core.backbone.rotary import Rotation, rotate
-from core.backbone.transformer import ActionConfig, Backbone, BackboneConfig, FrameShape
+from core.backbone.transformer import Backbone, BackboneConfig, FrameShape
 from core.heap import keep_freed_memory
 from core.memory.context import ContextConfig
 

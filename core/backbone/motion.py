@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.backbone.transformer import MOTION_SIZE, ActionConfig
+from core.backbone.action import ActionConfig
+from core.backbone.transformer import MOTION_SIZE
 from core.memory.geometry import rotation_matrix
 
 

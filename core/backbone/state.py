@@ -1,7 +1,8 @@
 """What is measured of a frame as a whole and predicted of the next one: a robot's joints, where things stand.
 
-Every frame is imagined from the state of the frame before, as it is from the action between them; a head on the backbone says
-by how much the state has changed. In a session that prediction is what the next frame is told: the loop is closed.
+Every frame is imagined from the state of the frame before, as it is from the action between them. What a state becomes of
+itself is learnt first, from numbers alone, which takes a minute; a head on the backbone, which has seen the pictures too, says
+what is left to say. In a session the sum is what the next frame is told: the loop is closed.
 
 Shape letters: S numbers of a state.
 """
@@ -13,8 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.backbone.action import ActionConfig
+
+WIDTH = 256
+"""Of the layers that foresee a state."""
 LEAST_CHANGE = 1e-3
 """A number that typically changes by less than this share of its spread counts as one that never changes."""
 
@@ -33,19 +39,33 @@ def join_state(parts: tuple[StateConfig, ...], values: Mapping[str, np.ndarray])
     return np.concatenate([np.asarray(values[part.name], np.float32) for part in parts], -1)
 
 
-class StateUnits(nn.Module):
-    """The units in which the backbone reads and predicts states: measured on recordings, kept with the weights."""
+class StateHead(nn.Module):
+    """What a state and an action say of the next state, and the units in which states are read: measured on recordings."""
 
     mean: Tensor
     spread: Tensor
     change: Tensor
     """(S,) typical change from frame to frame; 0 for what never changes."""
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, action: ActionConfig):
         super().__init__()
+        self.action = action
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("spread", torch.ones(size))
         self.register_buffer("change", torch.ones(size))
+        self.network = nn.Sequential(
+            nn.Linear(size + action.size, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, WIDTH),
+            nn.SiLU(),
+            nn.Linear(WIDTH, size),
+        )
+        last = self.network[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def measure(self, states: Tensor, changes: Tensor) -> None:
         """Take the units from states (N, S) and changes (M, S) between frames that follow each other."""
@@ -59,11 +79,20 @@ class StateUnits(nn.Module):
         """States (..., S) as the backbone is told them."""
         return (state - self.mean) / self.spread
 
-    def after(self, state: Tensor, predicted: Tensor) -> Tensor:
-        """States (..., S) after what the backbone predicted of them."""
-        return state + predicted * self.change
+    def foreseen(self, state: Tensor, action: Tensor) -> Tensor:
+        """By how much states (..., S) change of themselves when (..., A) or int (...) is done, in typical changes."""
+        done = F.one_hot(action, self.action.size) if self.action.kind == "discrete" else action
+        return self.network(torch.cat([self.told(state), done.to(state)], -1))
 
-    def wanted(self, before: Tensor, after: Tensor) -> Tensor:
-        """What the backbone should predict: the inverse of `after`; 0 for what never changes."""
+    def after(self, state: Tensor, action: Tensor, predicted: Tensor) -> Tensor:
+        """States (..., S) after an action and what the backbone predicted beside what was foreseen."""
+        return state + (self.foreseen(state, action) + predicted) * self.change
+
+    def changed(self, before: Tensor, after: Tensor) -> Tensor:
+        """By how much states changed, in typical changes; 0 for what never changes."""
         moves = self.change > 0
         return torch.where(moves, (after - before) / torch.where(moves, self.change, 1.0), 0.0)
+
+    def wanted(self, before: Tensor, action: Tensor, after: Tensor) -> Tensor:
+        """What the backbone should predict: the inverse of `after`; 0 for what never changes."""
+        return torch.where(self.change > 0, self.changed(before, after) - self.foreseen(before, action), 0.0)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.backbone.action import ActionConfig
 from core.backbone.attention import Cached, KeyValues, Layout, Packed, Seen
 from core.backbone.mixers.build import make_mixer
 from core.backbone.mixers.config import Dense, Mixer
@@ -23,13 +23,6 @@ from core.backbone.mixers.site import Site
 from core.backbone.rotary import Places
 from core.errors import ZoetropeError
 from core.memory.context import ContextConfig, mask_bias, pool_tokens, visible
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ActionConfig:
-    kind: Literal["continuous", "discrete"]
-    size: int
-    """Components of a continuous action, or the number of discrete ones."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +100,7 @@ class Inputs:
     facts: Tensor | None = None
     """(B, T, G) what is known of each frame as a whole."""
     state: Tensor | None = None
-    """(B, T, S) what was measured of the frame before, in the units of `StateUnits`; for no frame before, see `started`."""
+    """(B, T, S) what was measured of the frame before, in the units of `StateHead`; for no frame before, see `started`."""
 
     def frames(self, cut: slice) -> Inputs:
         """Some of the frames."""

@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core import weights
+from core.backbone.action import ActionConfig
 from core.backbone.mixers.config import Dense
 from core.backbone.motion import MotionConfig, MotionHead
-from core.backbone.state import StateConfig, StateUnits
-from core.backbone.transformer import ActionConfig, Backbone, BackboneConfig, FrameShape
+from core.backbone.state import StateConfig, StateHead
+from core.backbone.transformer import Backbone, BackboneConfig, FrameShape
 from core.config import to_dict
 from core.episodes.episode import FACTS
 from core.errors import ZoetropeError
@@ -130,7 +131,7 @@ class WorldModel(nn.Module):
         latent_size = shape.tokens * shape.channels
         self.motion = MotionHead(config.motion, config.action, latent_size) if config.motion else None
         self.blend = Blend(config.blend, config.tokenizer.near, config.sketch) if config.spatial else None
-        self.state = StateUnits(config.state_size) if config.state else None
+        self.state = StateHead(config.state_size, config.action) if config.state else None
 
     def condition(self, rendering: Views, sketch: Sketch | None) -> Tensor:
         """What memory shows and what is known of N views, as the backbone's condition (N, D, h, w).

@@ -300,7 +300,7 @@ class Session:
             latents, said = self._imagination.imagine(fresh, self.number, self.steps, self.packed_on, weak, self.guidance)
         number, imagined, state = self.number, replace(fresh, latents=latents), self._state
         if self.world.model.state is not None and said.state is not None:
-            state = self.world.model.state.after(state, said.state[:, -1])
+            state = self.world.model.state.after(state, moved, said.state[:, -1])
         self._accept(imagined, pose, state, clock)
         picture = background.submit(self._show, imagined, clock)
         frame = background.submit(self._frame, picture, pose, said.reward[:, -1], said.ended[:, -1], state)

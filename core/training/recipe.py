@@ -18,7 +18,7 @@ from core.latents.objective import BlendLossConfig, TokenizerLossConfig
 from core.streaming.model import WorldConfig, WorldModel
 from core.training.history import HistoryConfig, roll_out
 from core.training.prepare import PrepareConfig, measure_state, prepare, prepare_walks
-from core.training.stages import train_blend, train_dynamics, train_motion, train_tokenizer
+from core.training.stages import train_blend, train_dynamics, train_motion, train_state, train_tokenizer
 from core.training.trainer import TrainConfig, Trainer
 
 
@@ -34,6 +34,8 @@ class RecipeConfig:
     tokenizer_loss: TokenizerLossConfig = field(default_factory=TokenizerLossConfig)
     flow: FlowConfig = field(default_factory=FlowConfig)
     motion: TrainConfig | None = None
+    state: TrainConfig | None = None
+    """Of what a state becomes of itself, in a world that has one; without it the backbone alone says what becomes of it."""
     history: tuple[HistoryConfig, ...] = ()
     """Rounds of self-generated history, each dreamt by what the one before has taught."""
     refine: TrainConfig | None = None
@@ -88,6 +90,9 @@ def train(
     prepared = prepare(model, store, recipe.prepare, folder / "prepared", progress)
     if model.state is not None:
         measure_state(model, prepared)
+        if recipe.state is not None:
+            done("state", train_state(model, prepared, recipe.state, folder / "state", progress))
+        model.state.requires_grad_(False)
     if model.motion is not None and recipe.motion is not None:
         walks = prepare_walks(model, store, folder / "walks", progress)
         done("motion", train_motion(model, walks, recipe.motion, folder / "motion", progress))

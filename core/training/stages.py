@@ -134,6 +134,28 @@ def train_motion(
     return trainer
 
 
+def train_state(
+    model: WorldModel, prepared: PreparedStore, config: TrainConfig, folder: Path, progress: bool = True
+) -> Trainer:
+    """Learn what a state becomes of itself, from all prepared transitions at once (they are a few numbers a frame)."""
+    head = model.state
+    assert head is not None
+    read = [prepared.read(index, ("before", "action", "state", "started")) for index in prepared.indices()]
+    data = {n: torch.cat([r[n][r["started"]] for r in read]) for n in ("before", "action", "state")}
+    data["change"] = head.changed(data["before"], data.pop("state"))
+
+    def batch(step: int) -> dict[str, Tensor]:
+        picked = np.random.default_rng((config.seed, step)).integers(len(data["change"]), size=config.batch)
+        return {n: x[torch.from_numpy(picked)] for n, x in data.items()}
+
+    def loss(b: dict[str, Tensor], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        return F.smooth_l1_loss(head.foreseen(b["before"], b["action"]), b["change"]), {}
+
+    trainer = Trainer(head.network, loss, batch, config, folder)
+    trainer.run("state", progress=progress)
+    return trainer
+
+
 WINDOW_NAMES = ("latents", "past", "action", "started", "motion", "condition", "facts", "before", "state", "reward", "ended")
 
 
@@ -195,7 +217,7 @@ def window_loss(
     changes = None
     if model.state is not None:
         batch = batch | {"before": disturbed(batch["before"], model.state.change, flow.state_noise, generator)}
-        changes = model.state.wanted(batch["before"], batch["state"])
+        changes = model.state.wanted(batch["before"], batch["action"], batch["state"])
     inputs = window_inputs(model, batch)
     shown = None if inputs.condition is None else inputs.condition[:, :, :, model.config.tokenizer.channels]
     past = batch["past"].float() if "past" in batch else inputs.latents

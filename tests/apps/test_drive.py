@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from apps import cli
+from core.backbone.action import ActionConfig
 from core.backbone.motion import MotionConfig
-from core.backbone.transformer import ActionConfig, BackboneConfig
+from core.backbone.transformer import BackboneConfig
 from core.episodes.video import read_video
 from core.latents.autoencoder import TokenizerConfig
 from core.memory.context import ContextConfig

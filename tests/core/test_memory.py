@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.backbone.action import ActionConfig
 from core.backbone.motion import MotionConfig, MotionHead, Touch
-from core.backbone.transformer import ActionConfig
 from core.memory.geometry import inverse, move, pixel_rays, relative_motion
 from core.memory.obstacles import CLEAR, SCAN_SECTORS, Obstacles, obstacle_points, scan_obstacles
 from core.memory.spatial import SpatialConfig, SpatialMemory

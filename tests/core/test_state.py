@@ -9,7 +9,8 @@ import pytest
 import torch
 from worlds import episode, model, world, world_config
 
-from core.backbone.state import StateUnits
+from core.backbone.action import ActionConfig
+from core.backbone.state import StateHead
 from core.diffusion.flow import FlowConfig
 from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
@@ -17,8 +18,9 @@ from core.errors import ZoetropeError
 from core.streaming.model import WorldModel
 from core.streaming.world import World
 from core.training.history import HistoryConfig, roll_out
-from core.training.prepare import PrepareConfig, prepare
+from core.training.prepare import PrepareConfig, PreparedStore, measure_state, prepare
 from core.training.recipe import RecipeConfig, train
+from core.training.stages import train_state
 from core.training.trainer import TrainConfig
 
 CONFIG = world_config(spatial=False, state=True)
@@ -84,15 +86,43 @@ def test_a_world_without_a_state_keeps_its_fingerprint_and_has_none():
     assert WorldModel(plain).fingerprint() != WorldModel(replace(plain, state=CONFIG.state)).fingerprint()
 
 
-def test_units_undo_themselves_and_what_never_changes_stays():
-    units = StateUnits(3)
+@pytest.mark.parametrize("kind", ["continuous", "discrete"])
+def test_prediction_undoes_itself_and_what_never_changes_stays(kind):
+    head = StateHead(3, ActionConfig(kind=kind, size=2))
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
     states = torch.cat([torch.randn(50, 2) * torch.tensor([5.0, 0.1]) + 3, torch.full((50, 1), 7.0)], 1)
     changes = torch.randn(50, 3) * torch.tensor([0.5, 0.02, 0.0])
-    units.measure(states, changes)
+    head.measure(states, changes)
     before, after = states[:-1], states[:-1] + changes[1:]
-    assert torch.allclose(units.after(before, units.wanted(before, after)), after, atol=1e-5)
-    assert torch.equal(units.after(before, torch.randn(49, 3))[:, 2], before[:, 2])
-    assert torch.allclose(units.told(states)[:, :2].std(0), torch.ones(2), atol=1e-4) and units.told(states).isfinite().all()
+    action = torch.randn(49, 2) if kind == "continuous" else torch.randint(2, (49,))
+    assert torch.allclose(head.after(before, action, head.wanted(before, action, after)), after, atol=1e-5)
+    assert torch.equal(head.after(before, action, torch.randn(49, 3))[:, 2], before[:, 2])
+    assert torch.allclose(head.told(states)[:, :2].std(0), torch.ones(2), atol=1e-4) and head.told(states).isfinite().all()
+
+
+def test_what_a_state_becomes_of_itself_is_learnt_from_numbers_alone(tmp_path):
+    """The state moves by what is done; a minute of numbers must teach it, cut off and resumed too."""
+    made = model(CONFIG)
+    rng, store = torch.Generator().manual_seed(0), PreparedStore(tmp_path / "prepared")
+    for index in range(4):
+        action = torch.randn(40, CONFIG.action.size, generator=rng)
+        state = torch.cumsum(torch.nn.functional.pad(action, (0, 2)), 0)
+        before = torch.cat([torch.zeros(1, 5), state[:-1]])
+        latents = torch.zeros(40, 1)
+        store.write(
+            index, {"latents": latents, "action": action, "state": state, "before": before, "started": torch.arange(40) > 0}
+        )
+    measure_state(made, store)
+    config = TrainConfig(steps=300, batch=64, learning_rate=3e-3, average=0.9)
+    train_state(made, store, config, tmp_path / "run", progress=False)
+    action, before = torch.randn(20, CONFIG.action.size), torch.randn(20, 5)
+    left = made.state.wanted(before, action, before + torch.nn.functional.pad(action, (0, 2)))
+    assert left.abs().mean() < 0.15
+    again = model(CONFIG)
+    measure_state(again, store)
+    train_state(again, store, config, tmp_path / "run", progress=False)
+    assert all(torch.equal(a, b) for a, b in zip(made.state.parameters(), again.state.parameters()))
 
 
 def test_units_are_kept_exactly(tmp_path):

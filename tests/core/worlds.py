@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from core.backbone.action import ActionConfig
 from core.backbone.motion import MotionConfig
 from core.backbone.state import StateConfig
-from core.backbone.transformer import ActionConfig, BackboneConfig
+from core.backbone.transformer import BackboneConfig
 from core.episodes.episode import Episode
 from core.latents.autoencoder import TokenizerConfig
 from core.memory.context import ContextConfig, PackedLevel

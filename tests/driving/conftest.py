@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from core.backbone.action import ActionConfig
 from core.backbone.motion import MotionConfig
-from core.backbone.transformer import ActionConfig, BackboneConfig
+from core.backbone.transformer import BackboneConfig
 from core.latents.autoencoder import TokenizerConfig
 from core.memory.context import ContextConfig
 from core.memory.spatial import SpatialConfig

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from core.backbone.action import ActionConfig
 from core.backbone.state import StateConfig
-from core.backbone.transformer import ActionConfig, BackboneConfig
+from core.backbone.transformer import BackboneConfig
 from core.latents.autoencoder import TokenizerConfig
 from core.memory.context import ContextConfig
 from core.streaming.model import WorldConfig
