@@ -16,7 +16,7 @@ from core.acceleration.sparse import Sparse
 from core.backbone.attention import DenseAttention
 from core.backbone.call import Call
 from core.backbone.mixers import config as kinds
-from core.backbone.mixers.blocks import attend, tiling, top_mass, top_share
+from core.backbone.mixers.blocks import attend, attend_in_kernel, tiling, top_mass, top_share
 from core.backbone.mixers.build import convert
 from core.backbone.mixers.recurrent import LinearAttention
 from core.backbone.mixers.scan import chunked_scan, scan
@@ -136,6 +136,19 @@ def test_chosen_blocks_are_attended_to_and_no_others(seed, tile, spare):
             mask[h, tokens[:, None], rest[rest_seen[q]]] = True
     wanted = torch.nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     found = cut.join(attend(cut.cut(queries, 16)[:, 0], keys, values, blocks, chosen, rest, rest_seen)[:, None])
+    assert (found - wanted).abs().max() < 1e-5
+
+
+def test_the_kernel_is_asked_for_the_same():
+    generator = torch.Generator().manual_seed(0)
+    cut = tiling((4, 4), 1, 8, 8)
+    queries, keys, values = (torch.randn(2, size, 8, generator=generator) for size in (64, 128, 128))
+    blocks = torch.cat([cut.order, cut.order + 64])
+    chosen = torch.rand(2, 4, 8, generator=generator) < 0.4
+    chosen[..., 0] = True
+    asked, nothing = cut.cut(queries, 64)[:, 0], torch.zeros(0, dtype=torch.int64)
+    found = attend_in_kernel(asked, keys, values, blocks, chosen)
+    wanted = attend(asked, keys, values, blocks, chosen, nothing, torch.zeros(4, 0, dtype=torch.bool))
     assert (found - wanted).abs().max() < 1e-5
 
 

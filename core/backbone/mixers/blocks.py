@@ -1,6 +1,7 @@
 """Attention over chosen blocks of keys: what is left out is never touched.
 
-The keys of the blocks that a tile of queries chose are gathered and attended to at once, many tiles a call.
+The keys of the blocks that a tile of queries chose are gathered and attended to at once, many tiles a call; on a GPU a kernel
+reads them where they are.
 
 Shape letters: N heads of all batch members, Q tiles of queries, K blocks of keys, b tokens of a tile, e channels of a head.
 """
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from core.backbone.mixers.config import TILE_TOKENS, Tile
 from core.errors import ZoetropeError
+from kernels.launch import SMALLEST_DOT, runs
+from kernels.sparse import BlockMap, block_sparse
 
 GATHER_TOKENS = 1 << 13
 """Keys that are gathered at once on a CPU: a few megabytes, so that they are still near when they are used."""
@@ -76,6 +79,8 @@ def attend(
     tile sees (at least one); tokens `rest` (R,) are seen beside them where `rest_seen` (Q, R).
     """
     n, q, b, e = queries.shape
+    if not len(rest) and _suits_kernel(b) and _suits_kernel(blocks.shape[1]) and runs(queries, keys, values, trains=True):
+        return attend_in_kernel(queries, keys, values, blocks, chosen)
     total, width = keys.shape[1], blocks.shape[1]
     device = queries.device
     flat = chosen.flatten(0, 1)
@@ -100,6 +105,14 @@ def attend(
         mixed.append(F.scaled_dot_product_attention(rows[group][None], near_keys, near_values, attn_mask=bias)[0])
         at += len(group)
     return torch.cat(mixed)[by_count.argsort()].view(n, q, b, e)
+
+
+def attend_in_kernel(queries: Tensor, keys: Tensor, values: Tensor, blocks: Tensor, chosen: Tensor) -> Tensor:
+    """The same in one kernel, with nothing beside the blocks, whose sizes must be powers of two."""
+    q, b = queries.shape[1:3]
+    order, seen = blocks.flatten(), BlockMap(chosen[None], b, blocks.shape[1])
+    near = lambda x: x.index_select(1, order)[None]  # noqa: E731
+    return block_sparse(queries.flatten(1, 2)[None], near(keys), near(values), seen)[0].unflatten(1, (q, b))
 
 
 def block_moments(x: Tensor, blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,3 +142,7 @@ def top_mass(scores: Tensor, allowed: Tensor, mass: float) -> Tensor:
 
 def _divisors(x: int) -> list[int]:
     return [d for d in range(1, x + 1) if x % d == 0]
+
+
+def _suits_kernel(size: int) -> bool:
+    return size >= SMALLEST_DOT and size & (size - 1) == 0
