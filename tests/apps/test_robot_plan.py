@@ -25,6 +25,7 @@ pytest.importorskip("mujoco")
 MODEL = ModelConfig(cameras=2, action=2, stride=5, history=2, embedding=8, channels=(8, 8), hidden=8, predictor=8, layers=1,
                     heads=1, directions=4, read=11)  # fmt: skip
 FEW = CEMConfig(horizon=2, samples=4, elites=2, iterations=1)
+FEWER = ICEMConfig(horizon=2, samples=4, elites=2, iterations=1)
 BRIEF = TrainConfig(steps=2, batch=4, warmup=1)
 
 
@@ -35,7 +36,7 @@ def folder(tmp_path_factory):
     inverse = InverseConfig(embedding=8, action=2, width=8, layers=1)
     config = LatentConfig(
         name="push_latent", world="push", model=MODEL, train=BRIEF, inverse=inverse, train_inverse=BRIEF,
-        planner=PlannerConfig(kind="icem", cost="state", cem=FEW, icem=ICEMConfig(horizon=2, samples=4, elites=2, iterations=1)),
+        planner=PlannerConfig(kind="icem", cost="state", cem=FEW, icem=FEWER),
         protocol=ProtocolConfig(offset=12, budget=12, random=1),
     )  # fmt: skip
     LeWorldModel(MODEL).save(base / "model")
@@ -98,4 +99,5 @@ def test_the_rest_of_the_table(folder, tmp_path, capsys, monkeypatch):
 
 def test_what_is_trained_is_what_is_shipped():
     config = commands._read_config("push_latent")
+    assert Latent.open("push_latent").config == config
     assert isinstance(config, LatentConfig) and commands._recorded(config) == worlds.load("push")

@@ -18,7 +18,7 @@ from robotics.latent.collapse import measure, probe
 from robotics.latent.controller import Controller, ControllerConfig
 from robotics.latent.evaluate import Pair, ProtocolConfig
 from robotics.latent.inverse import Amortized, InverseConfig, InverseDynamics, pseudo_actions
-from robotics.latent.model import LeWorldModel, ModelConfig, Past, effective_rank
+from robotics.latent.model import LeWorldModel, ModelConfig, Past, Reading, effective_rank
 from robotics.latent.planners import CEMConfig, GradientConfig, ICEMConfig, MPPIConfig, PlannerConfig
 from robotics.latent.sigreg import sigreg
 from robotics.latent.train import LatentConfig, MomentSampler, load, train_latent
@@ -210,6 +210,38 @@ class TestModel:
         for seen, known in ((frames[:1], 4), (frames, 2)):
             with pytest.raises(ZoetropeError, match="expected"):
                 model.embed(Observation(frames=seen, proprioception=np.zeros(known, np.float32)))
+
+
+class TestGrounding:
+    config = replace(SMALL, read=3)
+
+    def test_what_can_be_read_is_learnt_and_told_in_its_own_units(self):
+        torch.manual_seed(0)
+        model = LeWorldModel(self.config).train()
+        assert model.reader is not None
+        model.reader.centre, model.reader.spread = torch.full((3,), 5.0), torch.full((3,), 2.0)
+        optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+        *batch, state = window(self.config, 8)
+        for _ in range(60):
+            loss, figures = model.loss(*batch, 5 + 2 * state, generator=generator())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert figures["read"] < 0.03
+        z = model.encoder(batch[0].flatten(0, 1), batch[1].flatten(0, 1))
+        assert (model.reader.state(z) - (5 + 2 * state).flatten(0, 1)).abs().mean() < 0.5
+
+    def test_distance_of_states_is_weighted(self):
+        model = LeWorldModel(self.config).eval()
+        z, goal = samples(4, 16), samples(8, 16)[4:]
+        parts = [Reading(model, weights).apart(z, goal) for weights in ((1, 0, 0), (0, 1, 0), (0, 0, 1))]
+        assert torch.allclose(sum(parts), Reading(model).apart(z, goal))
+
+    def test_mistakes_end_in_one_line(self):
+        with pytest.raises(ZoetropeError, match="trained to read"):
+            Reading(LeWorldModel(SMALL))
+        with pytest.raises(ZoetropeError, match="expected 3"):
+            Reading(LeWorldModel(self.config), (1.0,))
 
 
 @pytest.mark.parametrize(("kind", "config"), [(LeWorldModel, SMALL), (InverseDynamics, INVERSE)])
