@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from core.acceleration import catalog
+from core.acceleration import catalog, compiled
 from core.acceleration.catalog import accelerate
 from core.errors import ZoetropeError
 from core.streaming.session import Session
@@ -190,3 +191,23 @@ def test_loading_puts_on_what_the_yaml_names(plain: World, tmp_path: Path) -> No
 def test_shipped_presets_are_readable() -> None:
     for path in catalog.PRESETS.rglob("*.yaml"):
         assert catalog.resolve([str(path)])
+
+
+def test_compiled_is_the_plain_world(plain: World, expected: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced, but not turned into machine code, which takes minutes."""
+    monkeypatch.setattr(compiled.torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: name)
+    stack = accelerate(plain, ["compile"])
+    np.testing.assert_allclose(played(opened(plain)), expected, atol=1e-4)
+    stack.remove()
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+    with pytest.raises(ZoetropeError, match=r"needs a C\+\+ compiler"):
+        accelerate(plain, ["compile"])
+    assert np.array_equal(played(opened(plain)), expected)
+
+
+def test_what_leaves_calls_out_wraps_what_makes_them_cheaper(plain: World) -> None:
+    stack = accelerate(plain, [{"name": "shallow_refresh", "shallow": 1}, "merging"])
+    assert stack.names == ["merging", "shallow_refresh"]
+    assert np.isfinite(played(opened(plain))).all()
+    stack.remove()
