@@ -20,7 +20,7 @@ from core.backbone.attention import Cached, KeyValues, Layout, Packed, Seen
 from core.backbone.mixers.build import make_mixer
 from core.backbone.mixers.config import Dense, Mixer
 from core.backbone.mixers.site import Site
-from core.backbone.rotary import Places
+from core.backbone.rotary import Places, Rotation
 from core.errors import ZoetropeError
 from core.memory.context import ContextConfig, mask_bias, pool_tokens, visible
 
@@ -278,7 +278,7 @@ class Backbone(nn.Module):
         `cached` lists, in the cache's order, (level, frame number of each slot (-1 empty)).
         """
         context, shape = self.config.context, self.shape
-        sizes = torch.tensor([len(places.space) for places in self.places])
+        sizes = torch.tensor([shape.tokens // (rows * columns) for _, _, rows, columns in context.spans()])
         allowed, numbers, levels = [visible(context, 0, times, times)], [times], [torch.zeros_like(times)]
         packed = []
         for level, (nearest, _, rows, columns) in enumerate(context.spans()):
@@ -288,7 +288,7 @@ class Backbone(nn.Module):
             seen = may.any(0).nonzero()
             if len(seen):
                 frames = slice(int(seen[0]), int(seen[-1]) + 1)
-                packed.append(Packed(frames, rows, columns, self.places[level].at(times[frames])))
+                packed.append(Packed(frames, rows, columns, self.rotation(level, times[frames])))
                 allowed.append(may[:, frames])
                 numbers.append(times[frames])
                 levels.append(torch.full_like(times[frames], level))
@@ -309,13 +309,19 @@ class Backbone(nn.Module):
         return Layout(
             grid=(shape.rows, shape.columns),
             newest=int(times[-1]),
-            rotation=self.places[0].at(times),
+            rotation=self.rotation(0, times),
             packed=tuple(packed),
             picked=_runs(picked),
             bias=bias,
             times=times,
             seen=seen,
         )
+
+    def rotation(self, level: int, times: Tensor) -> Rotation:
+        """How far to turn the tokens of frames `times` (T,) at a level."""
+        places = self.places[level]
+        assert isinstance(places, Places)
+        return places.at(times)
 
     def _frame_vector(self, inputs: Inputs) -> Tensor:
         """(B, T, d): everything that is one fact for a whole frame."""

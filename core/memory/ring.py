@@ -58,7 +58,7 @@ class KeyValueRing:
             slot = time if is_sink else time % slots
             _, _, rows, columns = self.context.spans()[level]
             keys, values = pool_tokens(fresh, (shape.rows, shape.columns), rows, columns).unbind(1)
-            turned = rotate(keys, self.backbone.places[level].at(torch.tensor([time])))
+            turned = rotate(keys, self.backbone.rotation(level, torch.tensor([time])))
             self._put(part, slot, keys if is_sink else None, turned, values)
             self.times[part][slot] = time
 
@@ -93,7 +93,7 @@ class KeyValueRing:
     def _turned_sinks(self, layout: Layout, keys: Tensor) -> Tensor:
         """Keys of the sinks as seen from the layout's newest frame: never from farther away than training has shown."""
         placed = self.times[0].clamp(min=layout.newest - self.context.horizon - 1)
-        return rotate(keys, self.backbone.places[0].at(placed))
+        return rotate(keys, self.backbone.rotation(0, placed))
 
     def copy(self) -> KeyValueRing:
         """An independent ring with the same content."""
