@@ -29,11 +29,11 @@ TRAINING = "training"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CloneConfig:
-    """How a policy is trained. The defaults take about a minute of one CPU core, however many demonstrations there are."""
+    """How a policy is trained. The defaults take a minute or two of one CPU core, however many demonstrations there are."""
 
     design: Design = field(default_factory=Design)
     train: TrainConfig = field(
-        default_factory=lambda: TrainConfig(steps=600, batch=32, learning_rate=5e-3, decay=0.7, average=0.98)
+        default_factory=lambda: TrainConfig(steps=1500, batch=32, learning_rate=5e-3, decay=0.7, average=0.98)
     )
     """Its `seed` is the run's."""
     shift: int = 2
