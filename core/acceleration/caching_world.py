@@ -32,7 +32,7 @@ class ShallowRefresh(Acceleration):
     compared_at: ClassVar[int | None] = 4
     excludes = rivals("shallow_refresh")
     shallow: int = 2
-    every: int = 4
+    every: int = 2
     """1 leaves nothing out."""
     commit: bool = False
     """Whether the deep blocks are left out of the call that takes the frame into memory as well."""
