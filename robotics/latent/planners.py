@@ -7,9 +7,10 @@ once, and are decided by the generator that they are given. Shape letters as in 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, get_args
+from typing import Generic, Literal, Protocol, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -40,6 +41,10 @@ class Dynamics(Protocol):
     def apart(self, z: Tensor, goal: Tensor) -> Tensor:
         """How far embeddings (..., D) are from a goal: (...)."""
         ...
+
+
+Cost = Callable[[Tensor], Tensor]
+"""Costs (B, N) of candidates (B, N, L, A)."""
 
 
 class Planner(Protocol):
@@ -143,7 +148,28 @@ def make(config: PlannerConfig, dynamics: Dynamics) -> Planner:
             return Gradient(config.gradient, dynamics)
 
 
-class CEM:
+C = TypeVar("C", CEMConfig, ICEMConfig, MPPIConfig, GradientConfig)
+
+
+class Search(ABC, Generic[C]):
+    """A planner that makes a plan better again and again, beginning with what was planned before or standing still."""
+
+    config: C
+    dynamics: Dynamics
+
+    def plan(
+        self, past: Past, goal: Tensor, rng: np.random.Generator, left: int | None = None, before: Tensor | None = None
+    ) -> Tensor:
+        """See `Planner.plan`."""
+        start = _first(self.dynamics, len(goal), self.config.horizon, left, before)
+        return self.improve(start, _objective(self.dynamics, past, goal), rng)
+
+    @abstractmethod
+    def improve(self, mean: Tensor, cost: Cost, rng: np.random.Generator) -> Tensor:
+        """A better plan than `mean` (B, L, A)."""
+
+
+class CEM(Search[CEMConfig]):
     """See `CEMConfig`. The first sample of every iteration is the mean, which is also the plan."""
 
     def __init__(self, config: CEMConfig, dynamics: Dynamics):
@@ -151,23 +177,16 @@ class CEM:
         self.config, self.dynamics = config, dynamics
 
     @torch.no_grad()
-    def plan(
-        self, past: Past, goal: Tensor, rng: np.random.Generator, left: int | None = None, before: Tensor | None = None
-    ) -> Tensor:
-        config = self.config
-        cost = _objective(self.dynamics, past, goal)
-        mean = _first(self.dynamics, len(goal), config.horizon, left, before)
-        spread = torch.full_like(mean, config.spread)
+    def improve(self, mean: Tensor, cost: Cost, rng: np.random.Generator) -> Tensor:
+        config, spread = self.config, torch.full_like(mean, self.config.spread)
         for _ in range(config.iterations):
-            noise = _white(rng, (len(goal), config.samples, *mean.shape[1:]))
-            noise[:, 0] = 0
-            drawn = (mean[:, None] + spread[:, None] * noise).clamp(-1, 1)
+            drawn = _about(mean, spread, config.samples, rng)
             best = _best(drawn, cost(drawn), config.elites)
             mean, spread = best.mean(1), best.std(1, correction=0)
         return mean
 
 
-class ICEM:
+class ICEM(Search[ICEMConfig]):
     """See `ICEMConfig`. The plan is the best sequence ever seen; the last iteration tries the mean too."""
 
     def __init__(self, config: ICEMConfig, dynamics: Dynamics):
@@ -175,17 +194,12 @@ class ICEM:
         self.config, self.dynamics = config, dynamics
 
     @torch.no_grad()
-    def plan(
-        self, past: Past, goal: Tensor, rng: np.random.Generator, left: int | None = None, before: Tensor | None = None
-    ) -> Tensor:
-        config = self.config
-        cost = _objective(self.dynamics, past, goal)
-        mean = _first(self.dynamics, len(goal), config.horizon, left, before)
-        spread = torch.full_like(mean, config.spread)
+    def improve(self, mean: Tensor, cost: Cost, rng: np.random.Generator) -> Tensor:
+        config, spread = self.config, torch.full_like(mean, self.config.spread)
         kept = mean[:, None]
         for iteration in range(config.iterations):
             count = max(2 * config.elites, round(config.samples * config.decay**-iteration))
-            noise = _coloured(rng, (len(goal), count, *mean.shape[1:]), config.colour)
+            noise = _coloured(rng, (len(mean), count, *mean.shape[1:]), config.colour)
             drawn = (mean[:, None] + spread[:, None] * noise).clamp(-1, 1)
             tried = [drawn, kept] + ([mean[:, None]] if iteration == config.iterations - 1 else [])
             best = _best(torch.cat(tried, 1), cost(torch.cat(tried, 1)), config.elites)
@@ -195,24 +209,17 @@ class ICEM:
         return kept[:, 0]
 
 
-class MPPI:
+class MPPI(Search[MPPIConfig]):
     """See `MPPIConfig`. The plan is the mean."""
 
     def __init__(self, config: MPPIConfig, dynamics: Dynamics):
         self.config, self.dynamics = config, dynamics
 
     @torch.no_grad()
-    def plan(
-        self, past: Past, goal: Tensor, rng: np.random.Generator, left: int | None = None, before: Tensor | None = None
-    ) -> Tensor:
-        config = self.config
-        cost = _objective(self.dynamics, past, goal)
-        mean = _first(self.dynamics, len(goal), config.horizon, left, before)
-        spread = torch.full_like(mean, config.spread)
+    def improve(self, mean: Tensor, cost: Cost, rng: np.random.Generator) -> Tensor:
+        config, spread = self.config, torch.full_like(mean, self.config.spread)
         for _ in range(config.iterations):
-            noise = _white(rng, (len(goal), config.samples, *mean.shape[1:]))
-            noise[:, 0] = 0
-            drawn = (mean[:, None] + spread[:, None] * noise).clamp(-1, 1)
+            drawn = _about(mean, spread, config.samples, rng)
             costs = cost(drawn)
             unit = config.temperature * costs.std(1, correction=0, keepdim=True).clamp(min=1e-9)
             weight = torch.softmax((costs.amin(1, keepdim=True) - costs) / unit, 1)[:, :, None, None]
@@ -221,21 +228,15 @@ class MPPI:
         return mean
 
 
-class Gradient:
+class Gradient(Search[GradientConfig]):
     """See `GradientConfig`. The plan is the best sequence at the end, where it starts included."""
 
     def __init__(self, config: GradientConfig, dynamics: Dynamics):
         self.config, self.dynamics = config, dynamics
 
-    def plan(
-        self, past: Past, goal: Tensor, rng: np.random.Generator, left: int | None = None, before: Tensor | None = None
-    ) -> Tensor:
+    def improve(self, mean: Tensor, cost: Cost, rng: np.random.Generator) -> Tensor:
         config = self.config
-        cost = _objective(self.dynamics, past, goal)
-        mean = _first(self.dynamics, len(goal), config.horizon, left, before)
-        noise = _white(rng, (len(goal), config.starts, *mean.shape[1:]))
-        noise[:, 0] = 0
-        first = (mean[:, None] + config.spread * noise).clamp(-1, 1)
+        first = _about(mean, torch.full_like(mean, config.spread), config.starts, rng)
         with torch.enable_grad():
             actions = first.clone().requires_grad_()
             optimizer = torch.optim.Adam([actions], lr=config.rate)
@@ -251,8 +252,7 @@ class Gradient:
             return _best(tried, cost(tried), 1)[:, 0]
 
 
-def _objective(dynamics: Dynamics, past: Past, goal: Tensor) -> Callable[[Tensor], Tensor]:
-    """Costs (B, N) of candidates (B, N, L, A)."""
+def _objective(dynamics: Dynamics, past: Past, goal: Tensor) -> Cost:
     return lambda actions: dynamics.apart(dynamics.rollout(past, actions)[:, :, -1], goal[:, None])
 
 
@@ -272,8 +272,11 @@ def _best(actions: Tensor, costs: Tensor, count: int) -> Tensor:
     return actions.gather(1, order[:, :, None, None].expand(-1, -1, *actions.shape[2:]))
 
 
-def _white(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
-    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+def _about(mean: Tensor, spread: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    """`count` sequences (B, N, L, A) drawn about a mean (B, L, A), which is the first of them."""
+    noise = torch.from_numpy(rng.standard_normal((len(mean), count, *mean.shape[1:]), dtype=np.float32))
+    noise[:, 0] = 0
+    return (mean[:, None] + spread[:, None] * noise).clamp(-1, 1)
 
 
 def _coloured(rng: np.random.Generator, shape: tuple[int, ...], exponent: float) -> Tensor:
