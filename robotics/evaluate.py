@@ -83,7 +83,8 @@ def evaluate(world: World, config: RobotConfig, plan: Plan, out: Path, progress:
         for name, (player, *_) in players.items():
             if player.privileged:
                 raise ZoetropeError(f"policy '{name}' must know where the objects are, and this world does not predict it")
-    run = _Run(world, task, plan, out, Ledger(out, "episodes", _settings(world, config, plan)))
+    runs = {name: played[0].training_run for name, played in players.items()}
+    run = _Run(world, task, plan, out, Ledger(out, "episodes", _settings(world, config, plan)), runs)
     kinds = ["paired", *(["replay"] if plan.replay else []), *(["generated"] if plan.generated else [])]
     total = len(plan.policies) * sum(plan.generated if kind == "generated" else plan.episodes for kind in kinds)
     try:
@@ -91,14 +92,13 @@ def evaluate(world: World, config: RobotConfig, plan: Plan, out: Path, progress:
             for name, played in players.items():
                 for kind in kinds:
                     for seeds in _chunks(plan.further if kind == "generated" else plan.paired, plan.batch):
-                        missing = [seed for seed in seeds if _key(name, seed, kind) not in run.ledger.rows]
+                        missing = [seed for seed in seeds if run.key(name, seed, kind) not in run.ledger.rows]
                         if missing:
                             getattr(run, kind)(name, played, missing)
                         bar.update(len(seeds))
     finally:
         run.ledger.close()
-    runs = tuple(played[0].training_run for played in players.values())
-    return _figures(world, task, plan, run.ledger.rows, runs)
+    return _figures(run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +110,12 @@ class _Run:
     plan: Plan
     out: Path
     ledger: Ledger
+    training_runs: dict[str, str | None]
+    """Of each policy that was trained: one that is trained anew is another."""
+
+    def key(self, policy: str, seed: int, kind: str) -> str:
+        """Of an episode's row in the ledger."""
+        return " ".join(filter(None, [kind, str(seed), policy, self.training_runs[policy]]))
 
     def paired(self, name: str, players: Sequence[Checked], seeds: list[int]) -> None:
         """Both worlds from the same starts."""
@@ -130,7 +136,7 @@ class _Run:
                 "true_seconds": seconds[0] / len(seeds),
                 "world_seconds": seconds[1] / len(seeds),
             }
-            self.ledger.add(_key(name, seed, "paired"), row)
+            self.ledger.add(self.key(name, seed, "paired"), row)
 
     def replay(self, name: str, players: Sequence[Checked], seeds: list[int]) -> None:
         """The generated world along MuJoCo's own actions, and HOLD frames further."""
@@ -138,13 +144,13 @@ class _Run:
         recorded = [Checked(Recorded(truth.action), f"{name}, recorded", self.task.action_size) for truth in truths]
         most = [min(len(truth) + HOLD, self.task.horizon) for truth in truths]
         for seed, rollout in zip(seeds, self._play(recorded, [t.window(0, CONTEXT) for t in truths], seeds, most)):
-            self.ledger.add(_key(name, seed, "replay"), {"world": rollout.success})
+            self.ledger.add(self.key(name, seed, "replay"), {"world": rollout.success})
 
     def generated(self, name: str, players: Sequence[Checked], seeds: list[int]) -> None:
         """The generated world alone; MuJoCo shows no more than the first frames."""
         contexts = [record_episode(self.task, players[0], seed, policy_seed=seed, frames=CONTEXT) for seed in seeds]
         for seed, rollout in zip(seeds, self._play(players, contexts, seeds)):
-            self.ledger.add(_key(name, seed, "generated"), {"world": rollout.success})
+            self.ledger.add(self.key(name, seed, "generated"), {"world": rollout.success})
 
     def _play(
         self, players: Sequence[Checked], contexts: list[Episode], seeds: list[int], most: list[int] | None = None
@@ -171,20 +177,16 @@ def _settings(world: World, config: RobotConfig, plan: Plan) -> dict[str, Any]:
     return {"world": world.fingerprint, "steps": world.config.steps, **looks, **rules}
 
 
-def _key(policy: str, seed: int, kind: str) -> str:
-    return f"{kind} {seed} {policy}"
-
-
 def _chunks(seeds: list[int], size: int) -> Iterator[list[int]]:
     for start in range(0, len(seeds), size):
         yield seeds[start : start + size]
 
 
-def _figures(
-    world: World, task: Task, plan: Plan, rows: dict[str, dict[str, Any]], runs: tuple[str | None, ...]
-) -> dict[str, Any]:
+def _figures(run: _Run) -> dict[str, Any]:
+    world, task, plan, rows = run.world, run.task, run.plan, run.ledger.rows
+
     def table(kind: str, column: str, seeds: list[int]) -> np.ndarray:
-        return np.array([[rows[_key(name, seed, kind)][column] for seed in seeds] for name in plan.policies])
+        return np.array([[rows[run.key(name, seed, kind)][column] for seed in seeds] for name in plan.policies])
 
     true, imagined = table("paired", "true", plan.paired), table("paired", "world", plan.paired)
     outcomes = Outcomes(
@@ -192,7 +194,7 @@ def _figures(
         true=true,
         world=imagined,
         extra=table("generated", "world", plan.further) if plan.generated else None,
-        training_runs=runs,
+        training_runs=tuple(run.training_runs.values()),
         random=RANDOM if RANDOM in plan.policies else None,
     )
     replay = agreement(table("replay", "world", plan.paired), true) if plan.replay else None
@@ -208,7 +210,7 @@ def _figures(
         "seed": plan.first,
         **trust.as_dict(),
         "parted": {
-            name: _parting([rows[_key(name, seed, "paired")]["parted"] for seed in plan.paired]) for name in plan.policies
+            name: _parting([rows[run.key(name, seed, "paired")]["parted"] for seed in plan.paired]) for name in plan.policies
         },
         "frames_per_second": speed | {"ratio": speed["world"] / speed["true"], "batch": plan.batch},
         **provenance(),
