@@ -95,7 +95,8 @@ def choose(kernel: Kernel, device: torch.device) -> Compiled:
     """The kernel that runs on a device. Raises ZoetropeError where the one that was asked for does not."""
     there: dict[Compiled, bool] = {"int_mm": device.type in ("cpu", "cuda")}
     if device.type == "cpu":
-        there = {"fbgemm": _has_fbgemm(), "onednn": hasattr(torch.ops.onednn, "qlinear_pointwise")} | there
+        first: dict[Compiled, bool] = {"fbgemm": _has_fbgemm(), "onednn": hasattr(torch.ops.onednn, "qlinear_pointwise")}
+        there = first | there
     for name, here in there.items():
         if here and kernel in ("auto", name):
             return name

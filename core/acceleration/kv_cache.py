@@ -19,13 +19,13 @@ class QuantizedCache(Acceleration):
     Every session, fork and snapshot to rewind to has a cache, so this is what many sessions at once take.
     """
 
-    name: ClassVar[str] = "kv-cache"
+    name: ClassVar[str] = "kv_cache"
     stage: ClassVar[Stage] = Stage.CALLS
     bits: Literal[4, 8] = 4
 
     def __post_init__(self) -> None:
         if self.bits not in (4, 8):
-            raise ZoetropeError(f"accelerations: kv-cache: bits must be 4 or 8, found {self.bits}")
+            raise ZoetropeError(f"accelerations: kv_cache: bits must be 4 or 8, found {self.bits}")
 
     def apply(self, world: World) -> Undo:
         before = world.model.make_ring

@@ -31,7 +31,7 @@ GROUP = 64
 class LowBit(Acceleration):
     """Linear layers of the blocks in few bits. Slower here: simulated numerics, packed weights."""
 
-    name: ClassVar[str] = "low-bit"
+    name: ClassVar[str] = "low_bit"
     stage: ClassVar[Stage] = Stage.MODULES
     excludes: ClassVar[Mapping[str, str]] = {"int8": "a layer is either in INT8 or in fewer bits"}
     activations: Literal[4, 8] = 8
@@ -45,7 +45,7 @@ class LowBit(Acceleration):
 
     def __post_init__(self) -> None:
         if self.activations not in (4, 8):
-            raise ZoetropeError(f"accelerations: low-bit: activations have 4 or 8 bits, not {self.activations}")
+            raise ZoetropeError(f"accelerations: low_bit: activations have 4 or 8 bits, not {self.activations}")
         check_smoothing(self.name, self.smoothing)
 
     def apply(self, world: World) -> Undo:

@@ -29,7 +29,7 @@ class Precision(Acceleration):
     stage: ClassVar[Stage] = Stage.MODULES
     excludes: ClassVar[Mapping[str, str]] = {
         "int8": "both decide the precision of the same layers",
-        "low-bit": "both decide the precision of the same layers",
+        "low_bit": "both decide the precision of the same layers",
     }
     below: float = 0.5
     """Share of signal below which a frame counts as noisy."""
