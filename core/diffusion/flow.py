@@ -34,6 +34,8 @@ class FlowConfig:
     """Share of windows from which memory's condition is hidden, so that a session can switch it off."""
     hole_weight: float = 2.0
     """Extra weight of tokens that memory does not show."""
+    still_noise: float = 0.3
+    """Most noise on the frame before, where it is shown to be changed."""
     state_noise: float = 0.5
     """Most noise on the states that frames come from, in typical changes: those that were predicted are never quite right."""
     state_weight: float = 0.3

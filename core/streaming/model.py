@@ -50,6 +50,9 @@ class WorldConfig:
     """None for a world whose camera pose is not known."""
     spatial: SpatialConfig | None = None
     """None for a world without spatial memory; needs `motion` and depth."""
+    still: bool = False
+    """Whether the cameras stay where they are: the frame before then stands for what memory would show, and only what changes
+    has to be imagined."""
     blend: BlendConfig = field(default_factory=BlendConfig)
     """How remembered pixels are put in, in a world with spatial memory."""
     steps: int = 1
@@ -74,6 +77,8 @@ class WorldConfig:
             raise ZoetropeError("world: an interactive world answers every action, so its tokenizer's time_factor must be 1")
         if self.spatial is not None and (self.motion is None or not self.tokenizer.depth):
             raise ZoetropeError("world: spatial memory needs a motion head and a tokenizer with depth")
+        if self.still and self.spatial is not None:
+            raise ZoetropeError("world: spatial memory is for cameras that move; leave out spatial or still")
         if (self.sketch or self.rays) and self.spatial is None:
             raise ZoetropeError("world: sketch and rays need spatial")
 
@@ -109,6 +114,7 @@ class WorldConfig:
             rows=rows,
             columns=columns,
             condition=(self.tokenizer.channels + RENDERING_CHANNELS) * (self.spatial is not None)
+            + self.tokenizer.channels * self.still
             + (self.tokenizer.channels + SKETCH_CHANNELS) * self.sketch
             + RAY_CHANNELS * self.rays,
             motion=self.motion is not None,
@@ -193,6 +199,8 @@ class WorldModel(nn.Module):
         for name in ("head_size", "hidden"):
             if not config["backbone"][name]:
                 del config["backbone"][name]  # likewise, before there was pruning
+        if not self.config.still:
+            del config["still"]  # likewise
         if not self.config.state:
             del config["state"]  # worlds keep the fingerprint that they had before there were states
         digest = hashlib.sha256(repr(config).encode())

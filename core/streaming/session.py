@@ -512,6 +512,10 @@ class Session:
         return looks
 
     def _condition(self, rendering: Views | None, sketch: Sketch | None) -> Tensor | None:
+        if self.world.config.still:
+            shape = self.world.config.frame_shape
+            blank = (len(self.seeds), shape.cameras, shape.channels, shape.rows, shape.columns)
+            return torch.zeros(blank, device=self.device) if self.newest is None else self.newest.latents
         if rendering is None:
             return None
         flat = flat_views(rendering)

@@ -202,6 +202,8 @@ def prepare_episode(model: WorldModel, episode: Episode, config: PrepareConfig, 
     if model.config.spatial is not None and episode.pose is not None and depth is not None:
         assert episode.intrinsics is not None
         out |= _remember(model, episode, config, told, rng)
+    if model.config.still:
+        out["condition"] = torch.cat([torch.zeros_like(out["latents"][:1]), out["latents"][:-1]])
     if model.config.facts:
         out["facts"] = torch.from_numpy(episode.conditions[FACTS] * told[:, None]).float()
     if model.config.state:

@@ -210,6 +210,12 @@ def disturbed(before: Tensor, change: Tensor, most: float, generator: torch.Gene
     return before + change * amount * (draw(b, 1, s) + draw(b, t, s)) / 2
 
 
+def faded(before: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Frames before (B, T, ...) with up to `most` noise, as a session would have imagined them: never quite right."""
+    amount = (most * torch.rand(before.shape[:2], generator=generator)).view(*before.shape[:2], *[1] * (before.ndim - 2))
+    return before + amount.to(before.device) * torch.randn(before.shape, generator=generator).to(before.device)
+
+
 def window_loss(
     model: WorldModel, flow: FlowConfig, batch: dict[str, Tensor], generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
@@ -219,7 +225,14 @@ def window_loss(
         batch = batch | {"before": disturbed(batch["before"], model.state.change, flow.state_noise, generator)}
         changes = model.state.wanted(batch["before"], batch["action"], batch["state"])
     inputs = window_inputs(model, batch)
-    shown = None if inputs.condition is None else inputs.condition[:, :, :, model.config.tokenizer.channels]
+    if model.config.still:
+        assert inputs.condition is not None
+        inputs = replace(inputs, condition=faded(inputs.condition, flow.still_noise, generator))
+    shown = (
+        None
+        if inputs.condition is None or model.config.spatial is None
+        else inputs.condition[:, :, :, model.config.tokenizer.channels]
+    )
     past = batch["past"].float() if "past" in batch else inputs.latents
     return flow_loss(
         model.backbone,

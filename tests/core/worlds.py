@@ -22,11 +22,11 @@ CONTEXT = ContextConfig(
 
 
 def world_config(
-    cameras: int = 1, spatial: bool = True, discrete: bool = False, told: bool = False, state: bool = False
+    cameras: int = 1, spatial: bool = True, discrete: bool = False, told: bool = False, state: bool = False, still: bool = False
 ) -> WorldConfig:
     """32x64 frames, 8 tokens a camera. `told`: with sketches, facts and rays, and 28 rows, which are no multiple of a token.
 
-    `state`: with joints and things that are predicted.
+    `state`: with joints and things that are predicted. `still`: its cameras stay where they are.
     """
     return WorldConfig(
         name="tiny",
@@ -48,6 +48,7 @@ def world_config(
         sketch=told,
         facts=3 if told else 0,
         rays=told,
+        still=still,
         state=(StateConfig(name="joints", size=2), StateConfig(name="things", size=3)) if state else (),
     )
 
