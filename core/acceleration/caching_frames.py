@@ -49,7 +49,7 @@ class StillFrames(Acceleration):
         if call is None or not call.denoises or self.threshold == 0 or self.limit == 0:
             return inner(inputs, layout, cached)
         name = f"{ACROSS}still.{call.step}of{call.steps}."
-        told, before = _told(inputs), call.get(name + "told")
+        told, before = told_of(inputs), call.get(name + "told")
         parts = {part: call.get(name + part) for part in PARTS}
         run = torch.ones(len(told), dtype=torch.bool, device=told.device)
         age = told.new_zeros(len(told))
@@ -73,7 +73,7 @@ class StillFrames(Acceleration):
         return Outputs(found["clean"], found["reward"], found["ended"], (), found["state"])
 
 
-def _told(inputs: Inputs) -> Tensor:
+def told_of(inputs: Inputs) -> Tensor:
     """(B, F) all that a frame is told but its noise."""
     told = (inputs.action, inputs.motion, inputs.condition, inputs.facts, inputs.state)
     return torch.cat([x.flatten(1).float() for x in told if x is not None], 1)

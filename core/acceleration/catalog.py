@@ -16,13 +16,17 @@ from core.acceleration.caching_frames import StillFrames
 from core.acceleration.caching_skip import BlockCache, TimestepCache
 from core.acceleration.caching_tokens import TokenCache
 from core.acceleration.caching_world import ShallowRefresh
+from core.acceleration.cascade import Cascade
+from core.acceleration.coarse import CoarseToFine
 from core.acceleration.compiled import Compile
+from core.acceleration.frame_rate import FrameRate
 from core.acceleration.int8 import Int8
 from core.acceleration.kv_cache import QuantizedCache
 from core.acceleration.low_bit import LowBit
 from core.acceleration.merging import Merging
 from core.acceleration.merging_attention import AsymmetricMerging, TemporalPairs
 from core.acceleration.parallel import GuidanceParallel, PatchesInPipeline, PatchParallel, Ring, StepsInPipeline, Ulysses
+from core.acceleration.positions import AgeDecay, BlockPositions, FrequencyShift, LongerContext
 from core.acceleration.precision import Precision
 from core.acceleration.sparse import Sparse
 from core.acceleration.stack import Acceleration, Stack
@@ -44,6 +48,13 @@ TECHNIQUES: dict[str, type[Acceleration]] = {
         ShallowRefresh,
         TokenCache,
         StillFrames,
+        FrameRate,
+        CoarseToFine,
+        Cascade,
+        LongerContext,
+        FrequencyShift,
+        AgeDecay,
+        BlockPositions,
         Merging,
         AsymmetricMerging,
         TemporalPairs,

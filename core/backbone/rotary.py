@@ -52,11 +52,36 @@ class Places(nn.Module):
 
     def at(self, times: Tensor) -> Rotation:
         """Of the tokens (T n) of frames `times` (T,), which are kept on the CPU: what is seen of what is decided there."""
-        phase = torch.remainder(times.double()[:, None] * self.frequency, 2 * torch.pi).float().to(self.space.device)
-        frames, tokens = len(times), len(self.space)
-        angle = torch.cat([phase[:, None].expand(-1, tokens, -1), self.space.expand(frames, -1, -1)], -1).flatten(0, 1)
+        return self._rotation(times, self.space)
+
+    def later(self, frames: Tensor) -> Rotation:
+        """What keys that are turned already turn by to stand so many `frames` (T,) later, in the same place: (T n) tokens."""
+        return self._rotation(frames, torch.zeros_like(self.space))
+
+    def _rotation(self, times: Tensor, space: Tensor) -> Rotation:
+        phase = torch.remainder(times.double()[:, None] * self.frequency, 2 * torch.pi).float().to(space.device)
+        frames, tokens = len(times), len(space)
+        angle = torch.cat([phase[:, None].expand(-1, tokens, -1), space.expand(frames, -1, -1)], -1).flatten(0, 1)
         cos, sin = angle.cos(), angle.sin()
         return Rotation(torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1))
+
+
+RIFLEX_TURN = 0.9
+"""Share of a turn that the longest distance is left with (the paper's own margin)."""
+
+
+def lowered(frequency: Tensor, trained: int, seen: int) -> Tensor:
+    """Frequencies for distances of up to `seen` frames, of those that were trained up to `trained` (RIFLEx, arXiv 2502.15894).
+
+    The one whose period is nearest to what was trained would come round and make old frames look like new ones; it is made so
+    slow that it does not. Unchanged where no more is seen than was trained.
+    """
+    if seen <= trained or not len(frequency):
+        return frequency
+    repeats = int((2 * torch.pi / frequency - trained).abs().argmin())
+    out = frequency.clone()
+    out[repeats] = min(float(frequency[repeats]), RIFLEX_TURN * 2 * torch.pi / seen)
+    return out
 
 
 def _frequencies(size: int, base: float) -> Tensor:

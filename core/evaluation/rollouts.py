@@ -36,9 +36,9 @@ class Cases:
     context: int
 
     @staticmethod
-    def cut(recordings: Sequence[Episode], count: int, context: int) -> Cases:
+    def cut(recordings: Sequence[Episode], count: int, context: int, horizon: int = HORIZON) -> Cases:
         """`count` windows, from as many recordings as there are, evenly spread within each."""
-        length, episodes, groups = context + HORIZON, [], []
+        length, episodes, groups = context + horizon, [], []
         usable = [r for r in recordings if len(r) >= length]
         for i in range(count if usable else 0):
             number, turn = i % len(usable), i // len(usable)

@@ -182,9 +182,14 @@ def prune_world(
     few = replace(recipe.prepare, episodes=min(EPISODES, recipe.prepare.episodes))
     prepared = prepare(model, store, few, run / "prepared", progress)
     pruned = prune(model, [prepared], config, run / f"{share:g}", progress)
+    save_like(pruned, source, out)
+    count = lambda m: sum(p.numel() for p in m.backbone.parameters())  # noqa: E731
+    return count(model), count(pruned)
+
+
+def save_like(model: WorldModel, source: Path, out: Path) -> None:
+    """Write a world to `out` with all that lies beside the one in `source` that it was made from, but for what scores that."""
     for file in sorted(source.iterdir()):
         if file.is_file() and file.name not in (WEIGHTS, CONFIG, CARD):
             write_bytes(out / file.name, file.read_bytes())
-    pruned.save(out)
-    count = lambda m: sum(p.numel() for p in m.backbone.parameters())  # noqa: E731
-    return count(model), count(pruned)
+    model.save(out)
