@@ -117,7 +117,8 @@ class Session:
         """Imagine the next frame. `action` is (A,) or an int ((B, A) or (B,) in a batch).
 
         `pose` (V, 4, 4) ((B, V, 4, 4) in a batch) overrides where the motion head would put the cameras. `conditions` says what
-        is known of the frame, in a world that is told; nothing is known of what is left out.
+        is known of the frame, in a world that is told; nothing is known of what is left out. A state that is known of the frame
+        stands in the place of the one that would be predicted.
         """
         return self.submit(action, pose, conditions).result()
 
@@ -126,7 +127,7 @@ class Session:
         self._take_snapshot()
         batched = self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0)
         given = None if pose is None else self._batched(pose, 3)
-        known = self._batched_conditions(conditions)
+        known = self._batched_known(conditions or {})
         self._log.append(("step", batched, given, known, self._settings))
         return self._step(batched, given, known)
 
@@ -301,6 +302,8 @@ class Session:
         number, imagined, state = self.number, replace(fresh, latents=latents), self._state
         if self.world.model.state is not None and said.state is not None:
             state = self.world.model.state.after(state, moved, said.state[:, -1])
+            if self.world.config.state[0].name in known:
+                state = self._put(join_state(self.world.config.state, known))
         self._accept(imagined, pose, state, clock)
         picture = background.submit(self._show, imagined, clock)
         frame = background.submit(self._frame, picture, pose, said.reward[:, -1], said.ended[:, -1], state)
@@ -486,6 +489,11 @@ class Session:
                 value = array
             out[name] = value
         return out
+
+    def _batched_known(self, given: Conditions) -> Conditions:
+        """What is known of a frame that is to be imagined, each with a leading axis B; of its state all is known or nothing."""
+        state = any(part.name in given for part in self.world.config.state)
+        return self._batched_real(given) if state else self._batched_conditions(given)
 
     def _batched_real(self, given: Conditions) -> Conditions:
         """What comes with a real frame, each with a leading axis B: every condition, and the state, which must be there."""

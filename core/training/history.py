@@ -2,7 +2,8 @@
 
 A model that has seen only real pasts drifts once it lives on its own output (Self Forcing, arXiv 2506.08009). Here sessions
 roll out along training episodes; their latents become the context, their memory's renderings the condition, and the real
-frames stay the target. The camera follows the recorded pose, so that target and dream show the same view.
+frames stay the target. The camera follows the recorded pose, and the state the recorded one, so that target and dream show the
+same view of the same things.
 """
 
 from __future__ import annotations
@@ -68,28 +69,26 @@ def _rollout(
     )
     real = prepared.read(index, names, start, length)
     session = world.open(episode.window(0, config.context), seed=index)
-    past, before, renderings, conditions, tint = [], [], [], [], session.tint[0]
+    past, renderings, conditions, tint = [], [], [], session.tint[0]
     for t in range(config.context, length):
-        told = {name: episode.conditions[name][t] for name in world.config.conditions}
+        told = {name: episode.conditions[name][t] for name in world.config.measured}
         session.step(episode.action[t - 1], None if episode.pose is None else episode.pose[t], told)
         newest = session.newest
         assert newest is not None
         past.append(newest.latents[0])
-        if newest.before is not None:
-            before.append(newest.before[0])
-        if newest.rendering is not None and newest.condition is not None:
-            renderings.append([x[0] for x in newest.rendering])
+        if newest.condition is not None:
             conditions.append(newest.condition[0])
+        if newest.rendering is not None:
+            renderings.append([x[0] for x in newest.rendering])
     imagined = slice(config.context, None)
     real["past"] = real["latents"].clone()
     real["past"][imagined] = torch.stack(past).half()
-    if before:
-        real["before"][imagined] = torch.stack(before)
+    if conditions:
+        real["condition"][imagined] = torch.stack(conditions).half()
     if renderings:
         packed = pack_rendering({n: torch.stack([r[i] for r in renderings]) for i, n in enumerate(RENDERING)})
         for name in RENDERING:
             real[name][imagined] = packed[name]
-        real["condition"][imagined] = torch.stack(conditions).half()
     if "tint" in real:
         real["tint"][imagined], real["told"][imagined] = tint, True
     return real

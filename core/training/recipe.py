@@ -39,15 +39,15 @@ class RecipeConfig:
     history: tuple[HistoryConfig, ...] = ()
     """Rounds of self-generated history, each dreamt by what the one before has taught."""
     refine: TrainConfig | None = None
-    """Of each round: backbone and blend together, on real and self-generated history; needs `history` and `blend`."""
+    """Of each round: the backbone, and the blend where there is one, on real and self-generated history; needs `history`."""
     blend: TrainConfig | None = None
     blend_window: int = 5
     """Frames that the backbone sees when its guesses are made for the blend to learn on, the guessed one included."""
     blend_loss: BlendLossConfig = field(default_factory=BlendLossConfig)
 
     def __post_init__(self) -> None:
-        if (not self.history) != (self.refine is None) or (self.refine is not None and self.blend is None):
-            raise ZoetropeError("recipe: history and refine belong together, and need blend")
+        if (not self.history) != (self.refine is None):
+            raise ZoetropeError("recipe: history and refine belong together")
 
 
 def train(
@@ -68,8 +68,8 @@ def train(
     device = device or torch.device("cpu")
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
-    if recipe.refine is not None and world.spatial is None:
-        raise ZoetropeError("recipe: refine trains backbone and blend, and a world without spatial memory has no blend")
+    if recipe.refine is not None and world.spatial is not None and recipe.blend is None:
+        raise ZoetropeError("recipe: refine trains backbone and blend together, in a world with spatial memory; it needs blend")
     torch.manual_seed(seed)
     model = WorldModel(world)
     started = time.monotonic()
@@ -101,19 +101,25 @@ def train(
         "dynamics",
         train_dynamics(model, [prepared], recipe.flow, recipe.window, recipe.dynamics, folder / "dynamics", progress=progress),
     )
+    critic, window = recipe.blend_loss, recipe.blend_window
     if model.blend is not None and recipe.blend is not None:
-        critic, window = recipe.blend_loss, recipe.blend_window
         done(
             "blend",
             train_blend(model, [prepared], store, critic, recipe.blend, folder / "blend", "blend", False, progress, window),
         )
-        for number, history in enumerate(recipe.history, start=1):
-            assert recipe.refine is not None
-            model.save(out)
-            dreamt = roll_out(model.cpu(), store, prepared, history, folder / f"history-{number}", progress)
-            model.to(device).requires_grad_(True).tokenizer.requires_grad_(False)
-            stores, name = [prepared, dreamt], f"refine-{number}"
-            done(name, train_blend(model, stores, store, critic, recipe.refine, folder / name, name, True, progress, window))
+    for number, history in enumerate(recipe.history, start=1):
+        assert recipe.refine is not None
+        model.save(out)
+        dreamt = roll_out(model.cpu(), store, prepared, history, folder / f"history-{number}", progress)
+        stores, name = [prepared, dreamt], f"refine-{number}"
+        model.to(device).backbone.requires_grad_(True)
+        if model.blend is not None:
+            model.blend.requires_grad_(True)
+            trained = train_blend(model, stores, store, critic, recipe.refine, folder / name, name, True, progress, window)
+        else:
+            refine = recipe.refine
+            trained = train_dynamics(model, stores, recipe.flow, recipe.window, refine, folder / name, name, progress)
+        done(name, trained)
     model.cpu().save(out)
     summary["minutes"] = round((time.monotonic() - started) / 60, 1)
     write_text(folder / "summary.json", json.dumps(summary, indent=2) + "\n")

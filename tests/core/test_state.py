@@ -63,8 +63,6 @@ def test_a_real_frame_puts_the_state_right():
         session.observe(data.frames[6], data.action[5])
     with pytest.raises(ZoetropeError, match="things: expected 3 numbers"):
         session.observe(data.frames[6], data.action[5], pose, None, told(data, 6) | {"things": np.zeros(4)})
-    with pytest.raises(ZoetropeError, match="is not told 'joints'"):
-        session.step(data.action[6], None, told(data, 6))
     assert np.isfinite(w.loss(data, shuffled=False, context=8, stride=8))
 
 
@@ -166,5 +164,19 @@ def test_the_head_learns_what_an_action_does_and_keeps_to_it_in_closed_loop(tmp_
     history = HistoryConfig(episodes=1, context=4, frames=6)
     prepared = prepare(trained, store, recipe.prepare, tmp_path / "run" / "prepared", progress=False)
     dreamt = roll_out(trained, store, prepared, history, tmp_path / "dreamt", progress=False)
-    kept = dreamt.read(dreamt.indices()[0], ("before", "state"))
-    assert kept["before"].shape == (10, 5) and (kept["before"][5:] != kept["state"][4:-1]).any()
+    kept = dreamt.read(dreamt.indices()[0], ("before", "state", "past", "latents"))
+    assert torch.equal(kept["before"][1:], kept["state"][:-1]), "the dream is of what really stood there"
+    assert torch.equal(kept["past"][:4], kept["latents"][:4]) and not torch.equal(kept["past"][4:], kept["latents"][4:])
+
+
+def test_a_state_that_is_known_stands_in_the_place_of_the_predicted_and_is_gone_back_to():
+    data = episode(CONFIG)
+    opened = World(model(CONFIG)).open(data.window(0, 4))
+    known = told(data, 5)
+    frame = opened.step(np.zeros(3, np.float32), conditions=known)
+    assert np.allclose(frame.state, np.concatenate([known["joints"], known["things"]]))
+    after = opened.step(np.zeros(3, np.float32)).state
+    opened.rewind(1)
+    assert np.array_equal(opened.step(np.zeros(3, np.float32)).state, after)
+    with pytest.raises(ZoetropeError, match="needs 'things'"):
+        opened.step(np.zeros(3, np.float32), conditions={"joints": known["joints"]})

@@ -101,21 +101,19 @@ def test_the_whole_recipe_runs_and_resumes(kind, tmp_path):
     for i in range(2):
         store.write(i, episode(config, length=24, seed=i))
     tiny = TrainConfig(steps=2, batch=4, warmup=1)
-    blends = config.spatial is not None
     recipe = RecipeConfig(
         tokenizer=tiny,
         dynamics=tiny,
         motion=tiny,
         blend=tiny,
-        refine=tiny if blends else None,
+        refine=tiny,
         window=6,
         prepare=PrepareConfig(episodes=2),
-        history=(HistoryConfig(episodes=2, context=4, frames=8),) * 2 if blends else (),
+        history=(HistoryConfig(episodes=2, context=4, frames=8),) * 2,
     )
-    if not blends:
-        with pytest.raises(ZoetropeError, match="has no blend"):
-            asked = replace(recipe, refine=tiny, history=(HistoryConfig(episodes=2),))
-            train(config, asked, store, tmp_path / "run", tmp_path / "out", progress=False)
+    if config.spatial is not None:
+        with pytest.raises(ZoetropeError, match="needs blend"):
+            train(config, replace(recipe, blend=None), store, tmp_path / "run", tmp_path / "out", progress=False)
     first = train(config, recipe, store, tmp_path / "run", tmp_path / "out", progress=False)
     again = train(config, recipe, store, tmp_path / "run", tmp_path / "out", progress=False)
     for a, b in zip(first.parameters(), again.parameters()):
