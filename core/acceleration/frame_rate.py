@@ -41,12 +41,14 @@ class FrameRate(Acceleration):
         "still_frames": "both decide which frames are imagined",
         "cascade": "the second world's memory has no place for frames that are not imagined",
     }
-    threshold: float = 0.05
-    """Mean absolute change over the mean absolute value, of latents and of what is told; 0 imagines every frame."""
+    threshold: float = 0.3
+    """Mean absolute change of the latents over their mean absolute value; 0 imagines every frame."""
+    told: float = 0.02
+    """Change, measured likewise, of what is told since the frame that stands; from there on it stands no more."""
     limit: int = 8
 
     def __post_init__(self) -> None:
-        check_range(self.name, threshold=self.threshold)
+        check_range(self.name, threshold=self.threshold, told=self.told)
         check_range(self.name, 0, limit=self.limit)
 
     def apply(self, world: World) -> Undo:
@@ -90,7 +92,7 @@ class FrameRate(Acceleration):
         held = torch.zeros(len(told), dtype=torch.bool, device=told.device)
         if before is not None and last is not None and change is not None and count is not None:
             due = (count + 1) * change < self.threshold
-            same = (action == last).all(1) & (changed(told, before) < self.threshold)
+            same = (action == last).all(1) & (changed(told, before) < self.told)
             held = due & same & (count < self.limit)
         call.put(NAME + "told", told if before is None else torch.where(held[:, None], before, told))
         call.put(NAME + "action", action)

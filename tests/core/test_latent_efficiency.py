@@ -89,7 +89,7 @@ OFF = [
     {"name": "coarse", "until": 0.0},
     {"name": "cascade", "at": 1.0},
 ]
-STANDS = {"name": "frame_rate", "threshold": 9.0, "limit": 2}
+STANDS = {"name": "frame_rate", "threshold": 9.0, "told": 9.0, "limit": 2}
 ON = [{"name": "coarse", "until": 0.5}, {"name": "cascade", "at": 0.5}, {"name": "cascade", "at": 0.0}, STANDS]
 
 
@@ -133,7 +133,7 @@ def test_frames_stand_while_nothing_changes(plain: World, put_on, monkeypatch: p
     runs: list[int] = []
     through = Backbone.through
     monkeypatch.setattr(Backbone, "through", lambda self, x, *rest: runs.append(len(x)) or through(self, x, *rest))
-    put_on(name="frame_rate", threshold=9.0, limit=2)
+    put_on(name="frame_rate", threshold=9.0, told=9.0, limit=2)
     session = opened(plain)
     played(session, 1, still=True)
     runs.clear()
@@ -146,13 +146,13 @@ def test_frames_stand_while_nothing_changes(plain: World, put_on, monkeypatch: p
 
 
 def test_another_action_ends_the_stand(plain: World, put_on) -> None:
-    put_on(name="frame_rate", threshold=9.0, limit=100)
+    put_on(name="frame_rate", threshold=9.0, told=9.0, limit=100)
     latents = played(opened(plain), 4)[0]
     assert all(np.abs(now - before).max() > 1e-3 for before, now in zip(latents, latents[1:]))
 
 
 def test_some_of_a_batch_stand(plain: World, put_on) -> None:
-    put_on(name="frame_rate", threshold=9.0, limit=100)
+    put_on(name="frame_rate", threshold=9.0, told=9.0, limit=100)
     session, alone = opened(plain, 2), opened(plain)
     out = []
     for t in range(4):
@@ -227,19 +227,19 @@ def test_a_light_decoder_learns_to_show_the_same(plain: World, tmp_path: Path) -
     recipe = RecipeConfig(
         tokenizer=TrainConfig(steps=1, batch=4, warmup=1, learning_rate=3e-3),
         dynamics=TrainConfig(steps=1, batch=1),
-        prepare=PrepareConfig(),
+        prepare=PrepareConfig(episodes=1),
         window=2,
     )
     asked = (recipe, store, (4, 4, 4))
     before, after = distil_decoder_of(source, *asked, 30, tmp_path / "run", tmp_path / "light", progress=False)
     assert after < before and (tmp_path / "light" / "starts.txt").exists() and not (tmp_path / "light" / "CARD.md").exists()
-    light, heavy = WorldModel.load(tmp_path / "light"), WorldModel.load(source)
+    light, heavy = (WorldModel.load(f).requires_grad_(False) for f in (tmp_path / "light", source))
     assert light.config.tokenizer.decoder_widths == (4, 4, 4)
     kept = {n: t for n, t in heavy.state_dict().items() if "decoder.network" not in n}
     assert all(torch.equal(light.state_dict()[n], t) for n, t in kept.items())
     latents = heavy.tokenizer.encode(torch.from_numpy(episode(config, seed=1).frames[None]))[0, :, 0]
     apart = lambda m: float((m.decoder(latents) - heavy.tokenizer.decoder(latents)).square().mean())  # noqa: E731
-    untaught = Tokenizer(light.config.tokenizer)
+    untaught = Tokenizer(light.config.tokenizer).requires_grad_(False)
     untaught.decoder.linear.load_state_dict(heavy.tokenizer.decoder.linear.state_dict())
     assert apart(light.tokenizer) < apart(untaught)
     session = World(light).open(episode(config, CONTEXT))
