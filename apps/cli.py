@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.record_arguments(add("record", "record episodes from a world's real engine", commands.record))
     commands.train_arguments(add("train", "train a world from its recordings; goes on where it was cut off", commands.train))
     commands.prune_arguments(add("prune", "make a trained world smaller and win its quality back", commands.prune))
+    commands.distil_decoder_arguments(
+        add("distil-decoder", "give a trained world a lighter decoder that shows the same", commands.distil_decoder)
+    )
     commands.evaluate_arguments(add("evaluate", "score a world against its real engine on unseen levels", commands.evaluate))
     commands.bench_arguments(add("bench", "measure speed, and what accelerations are worth on this machine", commands.bench))
     commands.card_arguments(add("card", "write a world's model card from its training and its scores", commands.card))

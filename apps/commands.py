@@ -123,28 +123,68 @@ def prune_arguments(parser: argparse.ArgumentParser) -> None:
 def prune(args: argparse.Namespace) -> int:
     from core.episodes.store import EpisodeStore
     from core.training.pruning import prune_world
-    from games import loading
 
     if args.steps < 0:
         raise ZoetropeError("--steps must be at least 0")
     if not 0 <= args.share < 1:
         raise ZoetropeError(f"--share must be at least 0 and below 1, found {args.share}")
-    if _is_driving(args.world):
-        from driving import worlds
-
-        world = worlds.load_world(args.world)
-        assert world.folder is not None
-        source, config = world.folder, worlds.load(world.config.name)
-    else:
-        source = loading.find(args.world)
-        config = loading.game_of(source).read_config()
-    if args.out.resolve() == source.resolve():
-        raise ZoetropeError(f"--out: {args.out} is the world to prune; name another folder")
+    source, config = _made_from(args.world, args.out)
     store = EpisodeStore(_recordings(config, args.data, ("train",)) / "train")
     run = args.run or RUNS / config.name / "prune"
     before, after = prune_world(source, config.train, store, args.share, args.steps, run, args.out)
     print(f"{args.out}: pruned from {before / 1e6:.2f} to {after / 1e6:.2f} million parameters of the backbone")
     return 0
+
+
+def distil_decoder_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("world", help="a world's name, or a folder with trained weights")
+    parser.add_argument(
+        "--widths",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="channels, from the finest resolution on (default: half of what it has)",
+    )
+    parser.add_argument("--steps", type=int, default=2000, help="of distillation (default: %(default)s)")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
+    parser.add_argument("--run", type=Path, metavar="FOLDER", help="checkpoints to go on from (default: runs/WORLD/decoder)")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", required=True, help="where the world with the light decoder goes")
+
+
+def distil_decoder(args: argparse.Namespace) -> int:
+    from core.config import load_yaml
+    from core.episodes.store import EpisodeStore
+    from core.streaming.model import CONFIG, WorldConfig
+    from core.training.light_decoder import distil_decoder_of
+
+    if args.steps < 0:
+        raise ZoetropeError("--steps must be at least 0")
+    source, config = _made_from(args.world, args.out)
+    found = load_yaml(WorldConfig, source / CONFIG).tokenizer.decoder_widths
+    widths = tuple(args.widths or (max(1, width // 2) for width in found))
+    store = EpisodeStore(_recordings(config, args.data, ("train",)) / "train")
+    run = args.run or RUNS / config.name / "decoder"
+    before, after = distil_decoder_of(source, config.train, store, widths, args.steps, run, args.out)
+    print(f"{args.out}: decoder of {before / 1e6:.2f} million parameters replaced by one of {after / 1e6:.2f}")
+    return 0
+
+
+def _made_from(world: str, out: Path) -> tuple[Path, GameConfig | DrivingConfig]:
+    """The folder and the configuration of a trained world from which another is made, elsewhere."""
+    from games import loading
+
+    if _is_driving(world):
+        from driving import worlds
+
+        loaded = worlds.load_world(world)
+        assert loaded.folder is not None
+        source, config = loaded.folder, worlds.load(loaded.config.name)
+    else:
+        source = loading.find(world)
+        config = loading.game_of(source).read_config()
+    if out.resolve() == source.resolve():
+        raise ZoetropeError(f"--out: {out} is the world to start from; name another folder")
+    return source, config
 
 
 def evaluate_arguments(parser: argparse.ArgumentParser) -> None:

@@ -32,7 +32,7 @@ def distil_decoder(
     folder: Path,
     progress: bool = True,
 ) -> WorldModel:
-    """A world whose decoder has `widths` channels, from the token grid's last, and shows what that of `model` shows.
+    """A world whose decoder has `widths` channels, finest resolution first, and shows what that of `model` shows.
 
     It learns on latents of the store's frames, as noisy as those that the shipped decoder learnt on. Checkpoints go to
     `folder`; cut off, it goes on where it was. Raises ZoetropeError for as many widths as do not suit the patch.
