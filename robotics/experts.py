@@ -12,6 +12,7 @@ import numpy as np
 from core.errors import ZoetropeError
 from robotics.scene import arm
 from robotics.scene.challenges import BLOCK, Pick, Push, Reach, Slide
+from robotics.suites.catalog import TASKS as SUITES
 from robotics.task import RATE, Observation
 
 STEP = arm.SPEED / RATE
@@ -113,6 +114,8 @@ _EXPERTS: dict[str, Callable[[Observation], np.ndarray]] = {
 
 def expert(task: str) -> Callable[[Observation], np.ndarray]:
     """The expert of a task. Raises ZoetropeError where there is none."""
+    if task in SUITES:
+        return SUITES[task].expert()
     if task not in _EXPERTS:
         raise ZoetropeError(f"task '{task}' has no scripted expert; those that have: {', '.join(_EXPERTS)}")
     return _EXPERTS[task]

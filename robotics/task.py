@@ -54,6 +54,15 @@ class Outcome(NamedTuple):
     """Whether the episode is over: won, or out of time."""
 
 
+class Signature(NamedTuple):
+    """What a task's numbers and pictures are called."""
+
+    action: tuple[str, ...]
+    proprioception: tuple[str, ...]
+    objects: tuple[str, ...]
+    cameras: tuple[str, ...]
+
+
 class Task(Protocol):
     """An environment. Everything is decided by the seeds and actions it is given; actions lie in [-1, 1]."""
 

@@ -13,9 +13,7 @@ from core.streaming.world import World
 from core.training.recipe import RecipeConfig
 from robotics import ABOUT, WEIGHTS
 from robotics.record import OBJECTS, PROPRIOCEPTION, RecordConfig
-from robotics.scene import arm
-from robotics.scene.challenges import CHALLENGES
-from robotics.scene.tabletop import CAMERAS
+from robotics.tasks import signature
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -35,14 +33,15 @@ class RobotConfig:
             raise ZoetropeError(
                 f"config {self.name}: recorded at {task.height}x{task.width}, learnt at {self.world.height}x{self.world.width}"
             )
-        if task.task not in CHALLENGES:
-            raise ZoetropeError(f"config {self.name}: unknown task '{task.task}'; known tasks: {', '.join(CHALLENGES)}")
-        challenge = CHALLENGES[task.task]
-        sizes = {PROPRIOCEPTION: len(arm.PROPRIOCEPTION), OBJECTS: len(challenge.object_names)}
-        if (self.world.action.size, self.world.cameras) != (len(challenge.axes), len(CAMERAS)):
+        try:
+            says = signature(task.task)
+        except ZoetropeError as error:
+            raise ZoetropeError(f"config {self.name}: {error}") from None
+        sizes = {PROPRIOCEPTION: len(says.proprioception), OBJECTS: len(says.objects)}
+        if (self.world.action.size, self.world.cameras) != (len(says.action), len(says.cameras)):
             raise ZoetropeError(
-                f"config {self.name}: task '{task.task}' has {len(challenge.axes)} action numbers and {len(CAMERAS)} cameras, "
-                f"the world {self.world.action.size} and {self.world.cameras}"
+                f"config {self.name}: task '{task.task}' has {len(says.action)} action numbers and {len(says.cameras)} "
+                f"cameras, the world {self.world.action.size} and {self.world.cameras}"
             )
         if [(part.name, part.size) for part in self.world.state] not in (list(sizes.items()), list(sizes.items())[:1]):
             wanted = ", ".join(f"{{name: {name}, size: {size}}}" for name, size in sizes.items())
