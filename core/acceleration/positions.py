@@ -67,7 +67,7 @@ class FrequencyShift(Acceleration):
     trained: int | None = None
 
     def __post_init__(self) -> None:
-        check_range(self.name, 1, trained=self.trained or 1)
+        _check_trained(self.name, self.trained)
 
     def apply(self, world: World) -> Undo:
         backbone, undos = world.model.backbone, []
@@ -94,20 +94,26 @@ class AgeDecay(Acceleration):
 
     name: ClassVar[str] = "age_decay"
     stage: ClassVar[Stage] = Stage.CALLS
-    excludes: ClassVar[Mapping[str, str]] = {**ALONE, "sparse": "its mixers choose keys by what they see, not by how much"}
+    excludes: ClassVar[Mapping[str, str]] = {
+        **ALONE,
+        "sparse": "its mixers choose keys by what they see, not by how much",
+        **dict.fromkeys(
+            ("merging", "asymmetric_merging", "temporal_pairs", "token_cache"), "it works where all keys count alike"
+        ),
+    }
     strength: float = 1.0
     """0 fades nothing."""
     trained: int | None = None
 
     def __post_init__(self) -> None:
         check_range(self.name, strength=self.strength)
-        check_range(self.name, 1, trained=self.trained or 1)
+        _check_trained(self.name, self.trained)
 
     def apply(self, world: World) -> Undo:
         backbone, trained = world.model.backbone, _trained(world, self.trained)
 
-        def layout(inner: Callable[..., Layout], *arguments: Any) -> Layout:
-            made = inner(*arguments)
+        def layout(inner: Callable[..., Layout], *arguments: Any, **named: Any) -> Layout:
+            made = inner(*arguments, **named)
             beyond = _ages(backbone, made).clamp(min=trained) / trained
             if self.strength == 0 or bool((beyond == 1).all()):
                 return made
@@ -135,7 +141,7 @@ class BlockPositions(Acceleration):
 
     def __post_init__(self) -> None:
         check_range(self.name, 0, near=self.near or 0)
-        check_range(self.name, 1, trained=self.trained or 1)
+        _check_trained(self.name, self.trained)
 
     def apply(self, world: World) -> Undo:
         backbone, trained = world.model.backbone, _trained(world, self.trained)
@@ -149,6 +155,11 @@ class BlockPositions(Acceleration):
             return inner(inputs, layout, cached)
 
         return all_of([wrap(backbone, method, blocked) for method in ("forward", "remember")])
+
+
+def _check_trained(name: str, trained: int | None) -> None:
+    if trained is not None:
+        check_range(name, 1, trained=trained)
 
 
 def in_blocks(age: Tensor, near: int, trained: int, seen: int) -> Tensor:

@@ -139,6 +139,7 @@ def test_blocks_bring_every_age_within_those_trained(near: int, beyond: int, mor
     [
         ([{"name": "context", "packed": 0}], "packed must be at least 1, found 0"),
         ([{"name": "age_decay", "strength": -1.0}], "strength must be at least 0, found -1"),
+        ([{"name": "frequency_shift", "trained": 0}], "trained must be at least 1, found 0"),
         (["age_decay", "sparse"], "exclude each other: its mixers choose keys"),
     ],
 )
