@@ -110,7 +110,7 @@ def _multiply(
     step = tl.arange(0, DEPTH)
     x_from = x_at + row.to(tl.int64)[:, None] * depth + step[None, :]
     weight_from = weight_at + column.to(tl.int64)[None, :] * depth + step[:, None]
-    SUM: tl.constexpr = tl.int32 if INTEGER else tl.float32
+    SUM: tl.constexpr = tl.int32 if INTEGER else tl.float32  # type: ignore[reportAssignmentType] - Triton wraps it
     total = tl.zeros([ROWS, COLUMNS], SUM)
     for start in range(0, depth, DEPTH):
         left = depth - start

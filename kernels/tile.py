@@ -181,7 +181,7 @@ def _forward(
     mixed = tl.zeros([ROWS, SIZE], tl.float32)
     for i in range(count_time * window_high * window_wide * KEY_PARTS):
         seen = i // KEY_PARTS
-        token_seen = i % KEY_PARTS * COLUMNS + tl.arange(0, COLUMNS)
+        token_seen = i % KEY_PARTS * COLUMNS + tl.arange(0, COLUMNS)  # type: ignore[reportOperatorIssue] - Triton unwraps it
         time_seen = (from_time + seen // (window_high * window_wide)) * TIME + token_seen // (HIGH * WIDE)
         row_seen = (from_high + seen // window_wide % window_high) * HIGH + token_seen // WIDE % HIGH
         column_seen = (from_wide + seen % window_wide) * WIDE + token_seen % WIDE

@@ -40,7 +40,7 @@ class World:
 
     @staticmethod
     def load(folder: str | Path, accelerations: Sequence[Entry] | None = None) -> World:
-        """Load trained weights, and put on `accelerations` (see `core.acceleration.catalog`); None: those that its YAML names."""
+        """Load trained weights and put on `accelerations` (`core.acceleration.catalog`); None: those that its YAML names."""
         world = World(WorldModel.load(Path(folder)), Path(folder))
         asked = world.config.accelerations if accelerations is None else accelerations
         if asked:
