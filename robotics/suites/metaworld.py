@@ -24,13 +24,11 @@ ACTION = ("hand_x", "hand_y", "hand_z", "grip")
 PROPRIOCEPTION = ("hand_x", "hand_y", "hand_z", "gap")
 """Position of the hand, metres, and gap between the jaws, 0 to 1."""
 OBJECTS = ("object_x", "object_y", "object_z", "target_x", "target_y", "target_z")
-"""What is to be moved (of drawer, door and faucet the handle), and where to, metres; for `reach` only the target counts."""
+"""What is to be moved (the puck, a handle, for `reach` the middle between the jaws), and where to, metres."""
 HORIZON = 200
 FRONT = Camera(name="front", position=(0.55, 0.13, 0.645), looks_at=(0.0, 0.68, 0.10), field=50.0)
 """Over the hand's shoulder: nothing lies behind the arm."""
 SIDE = Camera(name="side", position=(-0.75, 0.35, 0.40), looks_at=(0.0, 0.66, 0.10), field=50.0)
-_TIPS = np.array([0.0, 0.0, -0.045])
-"""Middle of the open jaws from the hand, metres."""
 _PUCK = (0.95, 0.78, 0.20)
 """The suite's brown puck is lost on its brown table."""
 _PLACED = ("drawer", "door", "faucetBase")
@@ -48,6 +46,7 @@ class _Sawyer(Simulator):
         self._env: Any = suite.ALL_V3_ENVIRONMENTS[f"{task}-v3"]()
         self._env._freeze_rand_vec, self._env.seeded_rand_vec = False, True  # starts are drawn, from the seed
         self._env._partially_observable, self._env._set_task_called = False, True
+        self._reaches = task == "reach"
         self.model, self.data = self._env.model, self._env.data
         bodies = {self.model.body(i).name: i for i in range(self.model.nbody)}
         geoms = {self.model.geom(i).name: i for i in range(self.model.ngeom)}
@@ -69,7 +68,8 @@ class _Sawyer(Simulator):
 
     def measure(self) -> tuple[np.ndarray, np.ndarray]:
         told = self._env._get_curr_obs_combined_no_goal()
-        return told[:4], np.concatenate([told[4:7], self.model.site_pos[self._goal]])
+        moved = self._env.tcp_center if self._reaches else told[4:7]
+        return told[:4], np.concatenate([moved, self.model.site_pos[self._goal]])
 
 
 def _expert(policy: str) -> Act:
@@ -88,10 +88,6 @@ def _expert(policy: str) -> Act:
 
 def _at_target(near: float, offset: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> Callable[[np.ndarray, np.ndarray], bool]:
     return lambda robot, objects: bool(np.linalg.norm(objects[:3] + offset - objects[3:]) <= near)
-
-
-def _hand_at_target(robot: np.ndarray, objects: np.ndarray) -> bool:
-    return bool(np.linalg.norm(robot[:3] + _TIPS - objects[3:]) <= 0.05)
 
 
 def _swung(robot: np.ndarray, objects: np.ndarray) -> bool:
@@ -116,7 +112,7 @@ def _task(
 
 
 TASKS = (
-    _task("reach", "reach the ball", "SawyerReachV3Policy", _hand_at_target, "goal"),
+    _task("reach", "reach the ball", "SawyerReachV3Policy", _at_target(0.05), "goal"),
     _task("push", "push the puck to the ball", "SawyerPushV3Policy", _at_target(0.05), "goal"),
     _task("pick-place", "bring the puck to the ball", "SawyerPickPlaceV3Policy", _at_target(0.07), "goal"),
     _task("drawer-open", "open the drawer", "SawyerDrawerOpenV3Policy", _at_target(0.03)),

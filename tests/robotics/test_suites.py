@@ -4,6 +4,8 @@ import importlib.util
 import sys
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import cache
+from itertools import count, cycle
 from typing import Any
 
 import numpy as np
@@ -236,25 +238,31 @@ def test_points_lie_on_their_triangles_as_dense_as_asked(seed, count):
     assert ((points >= low - 1e-9) & (points <= high + 1e-9)).all()
 
 
+@cache
+def installed(name: str, copy: int) -> Suite:
+    """A task of a suite that is here: compiling one takes seconds."""
+    return Suite(TASKS[name], (16, 16))
+
+
 @pytest.mark.skipif(not HERE, reason="no suite is installed")
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", [n for n in HERE if n in ("metaworld/push", "metaworld/door-open", "dm_control/reacher")])
 def test_an_installed_suite_keeps_the_contract(name):
     def make():
-        return tasks.make(name, (16, 16))
+        return installed(name, next(copies))
 
-    task = make()
-    says = tasks.signature(name)
-    assert (task.action_size, task.proprioception_names, task.object_names, task.cameras) == (len(says.action), *says[1:])
+    copies = count()
     check_seeds(make)
+    copies = cycle((0, 1))
     check_snapshot(make)
 
 
 @pytest.mark.skipif(not HERE, reason="no suite is installed")
 @pytest.mark.parametrize("name", HERE)
 def test_an_installed_suite_is_won_by_its_expert_and_not_by_chance(name):
-    task = tasks.make(name, pictures=False)
+    task, says = installed(name, 0), tasks.signature(name)
+    assert (task.action_size, task.proprioception_names, task.object_names, task.cameras) == (len(says.action), *says[1:])
     assert played(task, policies.make("expert", task))[-1].success
-    if name.startswith("metaworld"):  # reacher's large target can be met by chance
+    if name == "metaworld/push":  # one is enough: these episodes take seconds; reacher's large target can be met by chance
         chance = policies.make("random", task)
         chance.reset(0)
         assert not played(task, chance)[-1].success
@@ -266,7 +274,7 @@ def test_an_installed_suite_is_won_by_its_expert_and_not_by_chance(name):
 
 @pytest.mark.parametrize("name", [name for name in HERE if name.startswith("metaworld/")])
 def test_metaworld_success_is_the_suites_own(name):
-    task: Any = Suite(TASKS[name], pictures=False)
+    task: Any = installed(name, 0)
     policy, observation = policies.make("expert", task), task.reset(0)
     env, told = task._simulator._env, []
     for _ in range(150):
@@ -277,4 +285,4 @@ def test_metaworld_success_is_the_suites_own(name):
             break
     ours, theirs = np.array(told).T
     assert ours[0] == theirs[0] == 0 and ours[-1] == theirs[-1] == 1
-    assert (ours != theirs).sum() <= 1  # reach measures from the hand, within 5 mm of the suite's
+    assert np.array_equal(ours, theirs)
