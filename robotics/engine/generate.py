@@ -38,8 +38,6 @@ from robotics.lerobot.write import DatasetWriter
 from robotics.loop import CONTEXT, Judge, Recorded, Rollout, judge, observe, play
 from robotics.policies import Checked
 from robotics.record import OBJECTS, POLICY, PROPRIOCEPTION, SEED, SUCCESS, TASK, record_episode
-from robotics.scene import arm
-from robotics.scene.challenges import CHALLENGES
 from robotics.task import RATE, Task
 
 DATASET = "dataset"
@@ -284,7 +282,7 @@ def _layout(task: Task, demonstrations: Sequence[Episode], world: World | None) 
         height=task.size[0],
         width=task.size[1],
         state=task.proprioception_names,
-        action=tuple(arm.PROPRIOCEPTION[axis] for axis in CHALLENGES[task.name].axes),
+        action=tasks.signature(task.name).action,
         environment_state=task.object_names if told else (),
     )
 

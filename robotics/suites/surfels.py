@@ -21,7 +21,7 @@ from robotics.scene.variation import LIGHT
 
 OVERSAMPLING = 2
 """The depth buffer has this many pixels along each side of a pixel of the picture."""
-SPACING = 0.9
+SPACING = 0.7
 """Pixels of the depth buffer between neighbouring points at the distance a camera looks at; see `_closed` for nearer ones."""
 VISIBLE_GROUPS = 3
 """MuJoCo shows geoms and sites of groups below this one."""
