@@ -7,7 +7,7 @@ of the same denoising step of the frame before is used again (a player who stand
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,6 +21,8 @@ from core.backbone.call import ACROSS
 from core.backbone.transformer import Inputs, Outputs
 from core.streaming.world import World
 
+KEEPERS = ("broadcast", "timestep_cache", "block_cache", "shallow_refresh", "token_cache")
+"""Techniques that keep features of a whole batch from call to call."""
 PARTS = ("clean", "reward", "ended", "state")
 
 
@@ -30,6 +32,7 @@ class StillFrames(Acceleration):
 
     name: ClassVar[str] = "still_frames"
     stage: ClassVar[Stage] = Stage.REUSE
+    excludes: ClassVar[Mapping[str, str]] = dict.fromkeys(KEEPERS, "it may compute some of a batch alone, the other keeps all")
     threshold: float = 0.02
     """Mean absolute change of the condition over its mean absolute value, added up over frames; 0 uses none again."""
     limit: int = 8
