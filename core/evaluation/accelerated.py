@@ -139,9 +139,10 @@ class Bench:
     def measure(self, stacks: Sequence[Sequence[Acceleration]], steps: int | None = None) -> list[Row]:
         """A row for each stack that this world and machine can run; `steps` of the plain world, unless it says itself."""
         runners: list[_Runner] = []
+        own = self.own  # a world without any quality to keep is not measured at all
         for stack in stacks:
             label = "+".join(a.name for a in stack)
-            compared = steps or max((a.compared_at or 0 for a in stack), default=0) or self.own
+            compared = steps or max((a.compared_at or 0 for a in stack), default=0) or own
             self.say(f"{label}: rollouts")
             try:
                 plain = self._plain_at(compared)
