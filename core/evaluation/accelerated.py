@@ -139,10 +139,10 @@ class Bench:
     def measure(self, stacks: Sequence[Sequence[Acceleration]], steps: int | None = None) -> list[Row]:
         """A row for each stack that this world and machine can run; `steps` of the plain world, unless it says itself."""
         runners: list[_Runner] = []
-        own = self.own  # a world without any quality to keep is not measured at all
+        self._plain_at(self.own)  # a world without any quality to keep is not measured at all
         for stack in stacks:
             label = "+".join(a.name for a in stack)
-            compared = steps or max((a.compared_at or 0 for a in stack), default=0) or own
+            compared = steps or max((a.compared_at or 0 for a in stack), default=0) or self.own
             self.say(f"{label}: rollouts")
             try:
                 plain = self._plain_at(compared)
@@ -175,12 +175,6 @@ class Bench:
         if steps not in self._plain:
             self._plain[steps] = _Runner(self.load(), (), steps, self.cases, None)
         return self._plain[steps]
-
-    def _own_steps(self) -> int:
-        if not self._plain:
-            world = self.load()
-            self._plain[world.config.steps] = _Runner(world, (), world.config.steps, self.cases, None)
-        return next(iter(self._plain))
 
 
 def mark_best(rows: Sequence[Row]) -> None:
