@@ -15,7 +15,11 @@ from tests.apps import fakes
 @pytest.fixture(autouse=True)
 def fake_worlds(monkeypatch, tmp_path):
     real = loading.load
-    monkeypatch.setattr(loading, "load", lambda name: fakes.loaded(name) if name in registry.GAMES else real(name))
+
+    def load(name, accelerations=None):
+        return fakes.loaded(name) if name in registry.GAMES else real(name, accelerations)
+
+    monkeypatch.setattr(loading, "load", load)
     monkeypatch.setattr(registry.Game, "make_source", lambda self, config=None: fakes.FakeSource())
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     monkeypatch.delenv("DISPLAY", raising=False)

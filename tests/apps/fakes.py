@@ -103,7 +103,7 @@ class FakeSession:
 
 
 class FakeWorld:
-    fingerprint = "f" * 64
+    fingerprint, stack = "f" * 64, None
     config = SimpleNamespace(
         name="maze", rate=25, height=HEIGHT, width=WIDTH, cameras=1, action=SimpleNamespace(kind="continuous", size=4)
     )
