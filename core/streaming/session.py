@@ -42,6 +42,7 @@ from core.streaming.frames import (
     flat_views,
     members_of,
 )
+from core.streaming.given import Given
 
 if TYPE_CHECKING:
     from core.streaming.world import World
@@ -125,9 +126,8 @@ class Session:
     def submit(self, action: Any, pose: np.ndarray | None = None, conditions: Conditions | None = None) -> Future[Frame]:
         """The same as `step`, but returns as soon as the frame is imagined; it is decoded while the next one is asked for."""
         self._take_snapshot()
-        batched = self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0)
-        given = None if pose is None else self._batched(pose, 3)
-        known = self._batched_known(conditions or {})
+        take = self._given
+        batched, given, known = take.action(action), take.pose(pose), take.known(conditions or {})
         self._log.append(("step", batched, given, known, self._settings))
         return self._step(batched, given, known)
 
@@ -144,13 +144,8 @@ class Session:
         `conditions` says what is known of it; in a world with a state its parts must be there.
         """
         self._take_snapshot()
-        entry = (
-            self._batched(frames, 4),
-            self._batched(action, 1 if self.world.config.action.kind == "continuous" else 0),
-            None if pose is None else self._batched(pose, 3),
-            None if depth is None else self._batched(depth, 3),
-            self._batched_real(conditions or {}),
-        )
+        take = self._given
+        entry = take.frames(frames), take.action(action), take.pose(pose), take.depth(depth), take.real(conditions or {})
         self._log.append(("observe", *entry))
         self._observe(*entry)
 
@@ -470,43 +465,6 @@ class Session:
     def _before(self, sketch: Sketch | None, rendering: Views | None) -> Views | None:
         return rendering if sketch is None or rendering is None else sketch.before(rendering)
 
-    def _batched_conditions(self, conditions: Conditions | None) -> Conditions:
-        """Every wanted condition with a leading axis B; nothing is known where none is given."""
-        config, given = self.world.config, conditions or {}
-        view = (len(self.seeds), config.cameras, config.height, config.width)
-        nothing = {SKETCH: np.zeros((*view, 4), np.uint8), SKETCH_DEPTH: np.zeros(view, np.float16)}
-        nothing[FACTS] = np.zeros((len(self.seeds), config.facts), np.float32)
-        if unknown := sorted(set(given) - set(config.conditions)):
-            raise ZoetropeError(f"session: world '{config.name}' is not told '{unknown[0]}'")
-        out = {}
-        for name in config.conditions:
-            value = nothing[name]
-            if name in given:
-                array = np.asarray(given[name])
-                array = (array[None] if self.single else array).astype(value.dtype)
-                if array.shape != value.shape:
-                    raise ZoetropeError(f"session: {name}: expected shape {value.shape}, found {array.shape}")
-                value = array
-            out[name] = value
-        return out
-
-    def _batched_known(self, given: Conditions) -> Conditions:
-        """What is known of a frame that is to be imagined, each with a leading axis B; of its state all is known or nothing."""
-        state = any(part.name in given for part in self.world.config.state)
-        return self._batched_real(given) if state else self._batched_conditions(given)
-
-    def _batched_real(self, given: Conditions) -> Conditions:
-        """What comes with a real frame, each with a leading axis B: every condition, and the state, which must be there."""
-        config, state = self.world.config, {}
-        for part in config.state:
-            if part.name not in given:
-                raise ZoetropeError(f"session: world '{config.name}' needs '{part.name}' of every real frame")
-            array = np.asarray(given[part.name], np.float32)
-            state[part.name] = array[None] if self.single else array
-            if state[part.name].shape != (len(self.seeds), part.size):
-                raise ZoetropeError(f"session: {part.name}: expected {part.size} numbers, found shape {array.shape}")
-        return self._batched_conditions({n: v for n, v in given.items() if n not in state}) | state
-
     def _sketch(self, known: Conditions) -> Sketch | None:
         return Sketch.unpack(known[SKETCH], known[SKETCH_DEPTH]).map(self._move) if SKETCH in known else None
 
@@ -530,6 +488,10 @@ class Session:
         assert flat is not None
         coded = self.world.model.condition(flat, flat_sketch(sketch)).unflatten(0, (len(self.seeds), -1))
         return coded if self._rays is None else torch.cat([coded, self._rays], 2)
+
+    @property
+    def _given(self) -> Given:
+        return Given(self.world.config, len(self.seeds), self.single)
 
     @property
     def _known_state(self) -> Tensor | None:
@@ -562,20 +524,6 @@ class Session:
 
     def _move(self, x: Tensor) -> Tensor:
         return x.to(self.device)
-
-    def _batched(self, value: Any, dimensions: int) -> np.ndarray:
-        """`value` with a leading axis B; a single session's gets one of length 1."""
-        array = np.asarray(value)
-        if array.dtype == np.float64 or (dimensions == 1 and np.issubdtype(array.dtype, np.integer)):
-            array = array.astype(np.float32)  # a continuous action may be written in whole numbers
-        if np.issubdtype(array.dtype, np.integer) and array.dtype != np.uint8:
-            array = array.astype(np.int64)
-        array = array[None] if self.single else array
-        if array.ndim != dimensions + 1 or len(array) != len(self.seeds):
-            raise ZoetropeError(f"session of {len(self.seeds)}: got an array of shape {np.shape(value)}")
-        if dimensions == 1 and array.shape[1] != self.world.config.action.size:
-            raise ZoetropeError(f"session: actions have {self.world.config.action.size} components, got {array.shape[1]}")
-        return array
 
     def _unbatch(self, out: Frame) -> Frame:
         if not self.single:
