@@ -17,6 +17,6 @@ def device(name: str = AUTO) -> torch.device:
     try:
         found = torch.device(name)
         torch.empty(1, device=found)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         raise ZoetropeError(f"--device {name}: not on this machine ({str(error).splitlines()[0]}); use auto or cpu") from None
     return found
