@@ -9,6 +9,7 @@ Shape letters: B batch, n tokens of a frame, m of them here, H heads, e channels
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Literal, TypeVar
 
@@ -47,16 +48,16 @@ def check_plain(backbone: Backbone) -> None:
         raise ZoetropeError("parallel: another acceleration has changed this world's attention or blocks; take it off first")
 
 
-class SharedAttention(DenseAttention):
+class SharedAttention(DenseAttention, ABC):
     """Attention of a process that has part of a frame's tokens."""
 
     group: Group
     cut: Cut
     cache: Cache
 
+    @abstractmethod
     def whole(self, kept: Tensor) -> Tensor:
         """Keys or values (..., B, H, 1, n, e) of everyone, of what `forward` and `remember` kept here."""
-        raise NotImplementedError
 
 
 class UlyssesAttention(SharedAttention):
