@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +26,7 @@ from core.acceleration.parallel import (
 from core.acceleration.stack import Stack
 from core.episodes.episode import Episode
 from core.errors import ZoetropeError
+from core.files import write_text
 from core.parallel.group import SENT, join, processes
 from core.streaming.session import Session
 from core.streaming.world import World
@@ -33,6 +35,8 @@ WARM = 2
 """Frames that are not timed."""
 GUIDANCE = 1.5
 """At which guidance parallelism is measured."""
+ROWS = "rows.json"
+"""Where the first of the processes that were started leaves what it has found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +85,7 @@ def measure(
 
     with tempfile.TemporaryDirectory() as place:
         spawn(_work, (count, place, folder, episode, chosen, context, frames, steps), count)
-        return torch.load(Path(place) / "rows.pt", weights_only=False)  # written by our own processes
+        return [Row(**row) for row in json.loads((Path(place) / ROWS).read_text())]
 
 
 def rows(world: World, episode: Episode, chosen: Sequence[Parallel], context: int, frames: int, steps: int) -> list[Row]:
@@ -163,5 +167,5 @@ def _work(
     dist.init_process_group("gloo", init_method=f"file://{Path(place) / 'meeting'}", rank=rank, world_size=count)
     found = rows(World.load(folder, accelerations=()), episode, chosen, context, frames, steps)
     if rank == 0:
-        torch.save(found, Path(place) / "rows.pt")
+        write_text(Path(place) / ROWS, json.dumps([asdict(row) for row in found]))
     dist.destroy_process_group()
