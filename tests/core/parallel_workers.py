@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from worlds import episode, model, world_config
 
@@ -305,5 +306,5 @@ def train(rank: int, processes: int, folder: str) -> None:
         weights = torch.cat([p.detach().flatten() for p in again.module.parameters()])
         same_everywhere(weights)
         if rank == 0:
-            torch.save(weights, Path(folder) / f"{name}.pt")
+            save_file({"weights": weights}, Path(folder) / f"{name}.safetensors")
     dist.destroy_process_group()

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch.multiprocessing.spawn import spawn
 from worlds import world
 
@@ -41,10 +42,10 @@ def test_two_processes_learn_what_one_learns(tmp_path):
         alone = make(tmp_path / "alone" / make.__name__, workers.TRAINING)
         alone.run("toy", progress=False)
         wanted = torch.cat([p.detach().flatten() for p in alone.module.parameters()])
-        found = sorted(tmp_path.glob(f"{make.__name__}-*.pt"))
+        found = sorted(tmp_path.glob(f"{make.__name__}-*.safetensors"))
         assert found
         for path in found:
-            assert torch.allclose(torch.load(path), wanted, atol=1e-4), path.name
+            assert torch.allclose(load_file(path)["weights"], wanted, atol=1e-4), path.name
 
 
 def test_parts_that_cannot_be_shared_out_are_refused():
