@@ -34,19 +34,19 @@ def _clone(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--policy", default="expert", metavar="NAME", help="whose recordings count (default: %(default)s)")
     parser.add_argument("--demos", type=int, metavar="N", help="how many of them, drawn by the seed (default: all)")
-    parser.add_argument("--seed", type=int, default=0, help="of this training run (default: %(default)s)")
+    _seed(parser, "of this training run")
     parser.add_argument(
         "--gain", type=int, default=0, metavar="SEEDS", help="compare with and without --generated over so many seeds"
     )
     parser.add_argument(
         "--episodes", type=int, default=50, help="held-out starts that it plays in MuJoCo (default: %(default)s)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
+    _json(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", required=True, help="where the policy is written")
 
 
 def _evaluate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--task", default="push", metavar="NAME", help="what is to be done (default: %(default)s)")
+    _task(parser)
     parser.add_argument(
         "--policy",
         action="append",
@@ -58,20 +58,9 @@ def _evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--episodes", type=int, default=50, help="starts, each played by every policy (default: 50)")
     parser.add_argument("--generated", type=int, default=0, help="further starts that only the generated world plays")
     parser.add_argument("--replay", action="store_true", help="also replay MuJoCo's actions in the generated world")
-    parser.add_argument(
-        "--judge",
-        choices=("objects", "reward"),
-        default="objects",
-        help="who says whether the goal holds in the generated world: the task's rule on predicted objects, or a reward",
-    )
-    parser.add_argument("--batch", type=int, default=16, help="episodes imagined at once (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="the first start (default: %(default)s)")
-    parser.add_argument(
-        "--world", metavar="NAME", help="a robot world's name, or a folder with trained weights (default: TASK)"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with tables, a scatter and videos")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/TASK/evaluation)")
+    _judge(parser, "who says whether the goal holds in the generated world: the task's rule on predicted objects, or a reward")
+    _imagining(parser, "the first start")
+    _results(parser, "a page with tables, a scatter and videos", "what it can go on from (default: runs/TASK/evaluation)")
     add_device(parser)
 
 
@@ -81,7 +70,7 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--by", metavar="NAME", help="of recordings, only those of this policy count (such as expert)")
     parser.add_argument("--demonstrations", type=int, default=20, help="how many are used, at most (default: %(default)s)")
-    parser.add_argument("--task", default="push", metavar="NAME", help="what is to be done (default: %(default)s)")
+    _task(parser)
     parser.add_argument(
         "--way",
         action="append",
@@ -105,7 +94,7 @@ def _generate(parser: argparse.ArgumentParser) -> None:
     looks.add_argument("--light", type=float, default=0.5, help="0 to 1 (default: %(default)s)")
     looks.add_argument("--distractors", type=int, default=3, help="things at the table's edge, at most (default: %(default)s)")
     kept = parser.add_argument_group("what is kept")
-    kept.add_argument("--judge", choices=("objects", "reward"), default="objects", help="who says that the goal holds")
+    _judge(kept, "who says that the goal holds")
     kept.add_argument("--disagreement", type=float, default=0.35, help="most between actions sent and read (default: 0.35)")
     kept.add_argument("--confidence", type=float, default=0.3, help="least of the actions read back (default: 0.3)")
     kept.add_argument(
@@ -119,14 +108,10 @@ def _generate(parser: argparse.ArgumentParser) -> None:
         "--reader", type=Path, metavar="FOLDER", help="a trained action reader (default: of the demonstrations)"
     )
     parser.add_argument("--latent", type=Path, metavar="FOLDER", help="a latent model, to read actions from pictures as well")
-    parser.add_argument("--batch", type=int, default=16, help="episodes imagined at once (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="which demonstrations, scenes, looks and noise (default: 0)")
-    parser.add_argument(
-        "--world", metavar="NAME", help="a robot world's name, or a folder with trained weights (default: TASK)"
+    _imagining(parser, "which demonstrations, scenes, looks and noise")
+    _results(
+        parser, "a page of what was kept, what was not, and why", "the dataset and its ledger (default: runs/TASK/generated)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of what was kept, what was not, and why")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the dataset and its ledger (default: runs/TASK/generated)")
     add_device(parser)
 
 
@@ -145,7 +130,7 @@ def _plan(parser: argparse.ArgumentParser) -> None:
         help="strict leaves out goals that standing still or random actions reach (default: %(default)s)",
     )
     parser.add_argument("--episodes", type=int, default=50, help="goals, each tried by every planner (default: 50)")
-    parser.add_argument("--seed", type=int, default=0, help="which goals, and what planners draw (default: %(default)s)")
+    _seed(parser, "which goals, and what planners draw")
     parser.add_argument(
         "--model",
         default="push_latent",
@@ -153,6 +138,36 @@ def _plan(parser: argparse.ArgumentParser) -> None:
         help="a latent model's name, or a folder with trained weights (default: %(default)s)",
     )
     parser.add_argument("--data", type=Path, metavar="FOLDER", help="recordings (default: data/WORLD, recorded where missing)")
+    _results(parser, "a page with tables and videos beside the goals", "what it can go on from (default: runs/MODEL/plan)")
+
+
+def _task(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", default="push", metavar="NAME", help="what is to be done (default: %(default)s)")
+
+
+def _seed(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument("--seed", type=int, default=0, help=f"{what} (default: %(default)s)")
+
+
+def _judge(parser: argparse._ActionsContainer, about: str) -> None:
+    parser.add_argument("--judge", choices=("objects", "reward"), default="objects", help=about)
+
+
+def _imagining(parser: argparse.ArgumentParser, seed: str) -> None:
+    """What every command takes that lets policies act in the generated world."""
+    parser.add_argument("--batch", type=int, default=16, help="episodes imagined at once (default: %(default)s)")
+    _seed(parser, seed)
+    parser.add_argument(
+        "--world", metavar="NAME", help="a robot world's name, or a folder with trained weights (default: TASK)"
+    )
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with tables and videos beside the goals")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="what it can go on from (default: runs/MODEL/plan)")
+
+
+def _results(parser: argparse.ArgumentParser, page: str, out: str) -> None:
+    """Where figures, a page of them and all else go."""
+    _json(parser)
+    parser.add_argument("--html", type=Path, metavar="FILE", help=f"write {page}")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help=out)
