@@ -112,8 +112,7 @@ def flow_loss(
                 clean[:long_count],
             )
     out: Outputs = backbone(inputs, layout)
-    weight = importance.sqrt() / importance.sqrt().mean()
-    error = (out.clean - target).square() * weight[:, None, None]
+    error = (out.clean - target).square() * channel_weight(importance)
     if shown is not None:
         error = error * (1 + config.hole_weight * (1 - shown[:, :, :, None]))
     # A nearly clean frame is easy; what is left of its noise is all there is to learn.
@@ -133,6 +132,12 @@ def flow_loss(
         loss = loss + config.state_weight * (error * known).mean()
         figures["state"] = float((error.detach() * known).sum() / known.sum().clamp(min=1))
     return loss, figures
+
+
+def channel_weight(importance: Tensor) -> Tensor:
+    """Weights (C, 1, 1) of squared errors of latents, from the channels' importance (C,)."""
+    weight = importance.sqrt()
+    return (weight / weight.mean())[:, None, None]
 
 
 def _spread(x: Tensor) -> Tensor:

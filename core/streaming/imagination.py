@@ -94,6 +94,7 @@ class Imagination:
         """One frame a session as the backbone's inputs (adds the time axis)."""
         head, units = self.model.motion, self.model.state
         add = lambda x: None if x is None else x[:, None]  # noqa: E731
+        condition = self.model.with_draft(frame.condition, frame.before, frame.action, frame.started)
         return Inputs(
             latents[:, None],
             signal[:, None],
@@ -101,7 +102,7 @@ class Imagination:
             frame.action[:, None],
             frame.started[:, None],
             None if head is None else (frame.motion / head.scale)[:, None],
-            add(frame.condition),
+            add(condition),
             add(frame.facts),
             None if units is None or frame.before is None else units.told(frame.before)[:, None],
         )

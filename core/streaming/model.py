@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from core import weights
 from core.backbone.action import ActionConfig
+from core.backbone.draft import Draft
 from core.backbone.mixers.config import Dense
 from core.backbone.motion import MotionConfig, MotionHead
 from core.backbone.state import StateConfig, StateHead
@@ -69,6 +70,8 @@ class WorldConfig:
     """Whether the backbone is shown where every token looks, so that a rig it has never seen works."""
     state: tuple[StateConfig, ...] = ()
     """What is measured of every frame as a whole and predicted of the next; none for a world of pictures alone."""
+    draft: bool = False
+    """Whether the backbone is shown a draft of every frame, drawn from the state that is foreseen (`core.backbone.draft`)."""
     accelerations: tuple[str | dict, ...] = ()
     """Techniques and presets that are on unless asked otherwise (`core.acceleration.catalog`)."""
 
@@ -81,6 +84,8 @@ class WorldConfig:
             raise ZoetropeError("world: spatial memory is for cameras that move; leave out spatial or still")
         if (self.sketch or self.rays) and self.spatial is None:
             raise ZoetropeError("world: sketch and rays need spatial")
+        if self.draft and (not self.state or self.spatial is not None):
+            raise ZoetropeError("world: draft needs state, and goes without spatial")
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -114,7 +119,7 @@ class WorldConfig:
             rows=rows,
             columns=columns,
             condition=(self.tokenizer.channels + RENDERING_CHANNELS) * (self.spatial is not None)
-            + self.tokenizer.channels * self.still
+            + self.tokenizer.channels * (self.draft + self.still)
             + (self.tokenizer.channels + SKETCH_CHANNELS) * self.sketch
             + RAY_CHANNELS * self.rays,
             motion=self.motion is not None,
@@ -138,6 +143,20 @@ class WorldModel(nn.Module):
         self.motion = MotionHead(config.motion, config.action, latent_size) if config.motion else None
         self.blend = Blend(config.blend, config.tokenizer.near, config.sketch) if config.spatial else None
         self.state = StateHead(config.state_size, config.action) if config.state else None
+        self.draft = Draft(shape) if config.draft else None
+
+    def with_draft(self, condition: Tensor | None, before: Tensor | None, action: Tensor, started: Tensor) -> Tensor | None:
+        """Conditions (..., V, D, h, w) of frames, after a draft of each in a world that has drafts.
+
+        States (..., S) of the frames before and the actions (..., A) or (...) that led from them; where no action did, by
+        `started` (...), nothing is drawn.
+        """
+        if self.draft is None:
+            return condition
+        assert self.state is not None and before is not None
+        foreseen = self.state.after(before, action, torch.zeros_like(before))
+        drawn = self.draft(self.state.told(foreseen)) * started[..., None, None, None, None]
+        return drawn if condition is None else torch.cat([drawn, condition], -3)
 
     def condition(self, rendering: Views, sketch: Sketch | None) -> Tensor:
         """What memory shows and what is known of N views, as the backbone's condition (N, D, h, w).
@@ -203,6 +222,8 @@ class WorldModel(nn.Module):
             del config["still"]  # likewise
         if not self.config.state:
             del config["state"]  # worlds keep the fingerprint that they had before there were states
+        if not self.config.draft:
+            del config["draft"]  # likewise, before there were drafts
         digest = hashlib.sha256(repr(config).encode())
         for name, tensor in sorted(self.state_dict().items()):
             digest.update(name.encode())

@@ -18,7 +18,7 @@ from core.latents.objective import BlendLossConfig, TokenizerLossConfig
 from core.streaming.model import WorldConfig, WorldModel
 from core.training.history import HistoryConfig, roll_out
 from core.training.prepare import PrepareConfig, measure_state, prepare, prepare_walks
-from core.training.stages import train_blend, train_dynamics, train_motion, train_state, train_tokenizer
+from core.training.stages import train_blend, train_draft, train_dynamics, train_motion, train_state, train_tokenizer
 from core.training.trainer import TrainConfig, Trainer
 
 
@@ -36,6 +36,8 @@ class RecipeConfig:
     motion: TrainConfig | None = None
     state: TrainConfig | None = None
     """Of what a state becomes of itself, in a world that has one; without it the backbone alone says what becomes of it."""
+    draft: TrainConfig | None = None
+    """Of what a state looks like, in a world that has drafts; each of the batch is a window of frames."""
     history: tuple[HistoryConfig, ...] = ()
     """Rounds of self-generated history, each dreamt by what the one before has taught."""
     refine: TrainConfig | None = None
@@ -71,6 +73,8 @@ def train(
     if recipe.refine is not None and world.spatial is not None and recipe.blend is None:
         raise ZoetropeError("recipe: refine trains backbone and blend together, in a world with spatial memory; it needs blend")
     torch.manual_seed(seed)
+    if world.draft and recipe.draft is None:
+        raise ZoetropeError("recipe: a world with drafts needs draft")
     model = WorldModel(world)
     started = time.monotonic()
     summary: dict[str, object] = {"episodes": len(store.indices()), "parameters": sum(p.numel() for p in model.parameters())}
@@ -93,6 +97,10 @@ def train(
         if recipe.state is not None:
             done("state", train_state(model, prepared, recipe.state, folder / "state", progress))
         model.state.requires_grad_(False)
+    if model.draft is not None:
+        assert recipe.draft is not None
+        done("draft", train_draft(model, prepared, recipe.window, recipe.draft, folder / "draft", progress))
+        model.draft.requires_grad_(False)
     if model.motion is not None and recipe.motion is not None:
         walks = prepare_walks(model, store, folder / "walks", progress)
         done("motion", train_motion(model, walks, recipe.motion, folder / "motion", progress))

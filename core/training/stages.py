@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.backbone.attention import Layout
 from core.backbone.transformer import Inputs
-from core.diffusion.flow import BASE_STRIDE, FlowConfig, euler, flow_loss
+from core.diffusion.flow import BASE_STRIDE, FlowConfig, channel_weight, euler, flow_loss
 from core.episodes.episode import Episode
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
@@ -26,6 +26,8 @@ from core.training.trainer import CHECKPOINT, TrainConfig, Trainer, moved
 
 LINEAR_FIT_FRAMES = 1500
 """Frames that the tokenizer's principal components are taken from."""
+DRAFT_MEAN_WINDOWS = 200
+"""Windows whose mean frame drafts are drawn upon."""
 
 
 class FrameSampler:
@@ -156,6 +158,25 @@ def train_state(
     return trainer
 
 
+def train_draft(
+    model: WorldModel, prepared: PreparedStore, window: int, config: TrainConfig, folder: Path, progress: bool = True
+) -> Trainer:
+    """Learn what states look like, from the prepared frames of random windows."""
+    draft, units = model.draft, model.state
+    assert draft is not None and units is not None
+    sampler, names = WindowSampler([prepared], window, config.seed), ("latents", "state")
+    some = sampler.draw(config.steps, DRAFT_MEAN_WINDOWS, names)[0]["latents"]
+    draft.typical.copy_(some.flatten(0, 1).float().mean(0))
+    weight = channel_weight(model.tokenizer.importance)
+
+    def loss(b: dict[str, Tensor], _: torch.Generator) -> tuple[Tensor, dict[str, float]]:
+        return ((draft(units.told(b["state"])) - b["latents"].float()).square() * weight).mean(), {}
+
+    trainer = Trainer(draft.network, loss, lambda step: sampler.draw(step, config.batch, names)[0], config, folder)
+    trainer.run("draft", progress=progress)
+    return trainer
+
+
 WINDOW_NAMES = ("latents", "past", "action", "started", "motion", "condition", "facts", "before", "state", "reward", "ended")
 
 
@@ -194,6 +215,7 @@ def window_inputs(model: WorldModel, batch: dict[str, Tensor]) -> Inputs:
     condition = batch["condition"].float() if "condition" in batch else None
     motion = None if model.motion is None else batch["motion"] / model.motion.scale
     action, started = batch["action"], batch["started"]
+    condition = model.with_draft(condition, batch.get("before"), action, started)
     before = None if model.state is None else model.state.told(batch["before"])
     levels = latents.new_ones(b, t), latents.new_zeros(b, t)
     return Inputs(latents, *levels, action, started, motion, condition, batch.get("facts"), before)
@@ -224,10 +246,9 @@ def window_loss(
     if model.state is not None:
         batch = batch | {"before": disturbed(batch["before"], model.state.change, flow.state_noise, generator)}
         changes = model.state.wanted(batch["before"], batch["action"], batch["state"])
-    inputs = window_inputs(model, batch)
     if model.config.still:
-        assert inputs.condition is not None
-        inputs = replace(inputs, condition=faded(inputs.condition, flow.still_noise, generator))
+        batch = batch | {"condition": faded(batch["condition"].float(), flow.still_noise, generator)}
+    inputs = window_inputs(model, batch)
     shown = (
         None
         if inputs.condition is None or model.config.spatial is None

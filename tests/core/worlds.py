@@ -22,11 +22,17 @@ CONTEXT = ContextConfig(
 
 
 def world_config(
-    cameras: int = 1, spatial: bool = True, discrete: bool = False, told: bool = False, state: bool = False, still: bool = False
+    cameras: int = 1,
+    spatial: bool = True,
+    discrete: bool = False,
+    told: bool = False,
+    state: bool = False,
+    still: bool = False,
+    draft: bool = False,
 ) -> WorldConfig:
     """32x64 frames, 8 tokens a camera. `told`: with sketches, facts and rays, and 28 rows, which are no multiple of a token.
 
-    `state`: with joints and things that are predicted. `still`: its cameras stay where they are.
+    `state`: with joints and things that are predicted. `still`: its cameras stay where they are. `draft`: its states are drawn.
     """
     return WorldConfig(
         name="tiny",
@@ -49,6 +55,7 @@ def world_config(
         facts=3 if told else 0,
         rays=told,
         still=still,
+        draft=draft,
         state=(StateConfig(name="joints", size=2), StateConfig(name="things", size=3)) if state else (),
     )
 
