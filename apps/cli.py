@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import NoReturn
 
 from apps import commands
+from apps.bench import command as bench
 from apps.drive import command as drive
 from apps.play import command as play
 from apps.robot import command as robot
@@ -77,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         add("distil-decoder", "give a trained world a lighter decoder that shows the same", commands.distil_decoder)
     )
     commands.evaluate_arguments(add("evaluate", "score a world against its real engine on unseen levels", commands.evaluate))
-    commands.bench_arguments(add("bench", "measure speed, and what accelerations are worth on this machine", commands.bench))
+    bench.add_arguments(add("bench", "measure speed, and what accelerations are worth on this machine", bench.run))
     commands.card_arguments(add("card", "write a world's model card from its training and its scores", commands.card))
     add("worlds", "list the worlds", commands.worlds)
     drive.add_arguments(doors.add_parser("drive", help="synthesize, edit, drive and plan road scenes seen by several cameras"))

@@ -1,4 +1,4 @@
-"""The commands beside playing: record, train, evaluate, bench, worlds. Each finds its inputs and calls what does the work."""
+"""The commands beside playing: record, train, evaluate, card, worlds. Each finds its inputs and calls what does the work."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def record(args: argparse.Namespace) -> int:
 
     if args.processes < 1:
         raise ZoetropeError("--processes must be at least 1")
-    config = _recorded(_read_config(args.world))
+    config = _recorded(read_config(args.world))
     folder = args.out or DATA / config.name
     with writing(folder):
         for split, made in _record(config, folder, args.splits, args.processes, args.source).items():
@@ -76,7 +76,7 @@ def train(args: argparse.Namespace) -> int:
     from robotics.latent.train import LatentConfig
     from robotics.worlds import RobotConfig
 
-    config, device = _read_config(args.world), device_named(args.device)
+    config, device = read_config(args.world), device_named(args.device)
     splits = ("train", "validation") if isinstance(config, DrivingConfig) else ("train",)
     data = _recordings(config, args.data, splits)
     run = args.run or RUNS / config.name
@@ -261,7 +261,7 @@ def _evaluate_robotics(args: argparse.Namespace) -> int:
     from apps.robot.figures import run
 
     _refuse_others(args.protocols, ROBOT_PARTS)
-    data = _recordings(_read_config(LATENT), args.data, ("train", "test"))
+    data = _recordings(read_config(LATENT), args.data, ("train", "test"))
     out = args.out or RUNS / ROBOTICS / "evaluation"
     run(LATENT, data, out, args.episodes, args.seed, tuple(args.protocols or ROBOT_PARTS), args.json, args.html)
     return 0
@@ -271,44 +271,6 @@ def _refuse_others(asked: Sequence[str] | None, known: Sequence[str]) -> None:
     for name in asked or ():
         if name not in known:
             raise ZoetropeError(f"--protocols: '{name}' is not asked of this world; choose from {', '.join(known)}")
-
-
-def bench_arguments(parser: argparse.ArgumentParser) -> None:
-    from apps.bench import add_arguments
-
-    asked = "accelerations (default): what each is worth here; play: frames a second and milliseconds a stage; or a world"
-    parser.add_argument("what", nargs="?", default="accelerations", help=asked)
-    parser.add_argument("world", nargs="?", help="a world's name, or a folder with trained weights (default: maze)")
-    parser.add_argument("--frames", type=int, default=10_000, help="play: up to which frame number (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one JSON object")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with curves")
-    parser.add_argument("--quick", action="store_true", help="a few minutes, wide intervals; play: up to frame 600")
-    add_arguments(parser)
-
-
-def bench(args: argparse.Namespace) -> int:
-    if args.what not in ("play", "accelerations"):
-        if args.world is not None:
-            raise ZoetropeError(f"bench: expected 'accelerations' or 'play' before '{args.world}', found '{args.what}'")
-        args.what, args.world = "accelerations", args.what
-    args.world = args.world or "maze"
-    if args.what == "accelerations":
-        from apps.bench import run
-
-        return run(args)
-    from apps.report.bench import write_page
-    from apps.report.figures import of_bench, table
-    from games import loading
-    from games.bench import bench_play
-
-    weights = loading.find(args.world)
-    name = loading.game_of(weights).name
-    figures = bench_play(name, weights=weights, frames=args.frames, json_path=args.json, quick=args.quick)
-    print(table(of_bench(figures)))
-    if args.html is not None:
-        write_page(figures, args.html)
-        print(args.html)
-    return 0
 
 
 def card_arguments(parser: argparse.ArgumentParser) -> None:
@@ -359,7 +321,7 @@ def _is_driving(world: str) -> bool:
     return (Path(world) / CONFIG).exists() and load_yaml(WorldConfig, Path(world) / CONFIG).sketch
 
 
-def _read_config(world: str) -> Config:
+def read_config(world: str) -> Config:
     """The typed YAML of a world by its name or path: that of driving, of real video, or of a game."""
     if Path(world).stem.startswith(FRONT):
         from driving.real import worlds as front

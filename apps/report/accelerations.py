@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from apps.report import page
+from apps.report.figures import columns
 from core.files import write_text
 
 HEAD = ("steps", "stack", "denoise", "end to end", "ms a frame", "memory", "quality kept [95 %]", "")
@@ -35,10 +36,9 @@ def cells(result: dict[str, Any]) -> list[list[str]]:
 
 def table(result: dict[str, Any]) -> str:
     """Plain text for the terminal."""
-    lines = [list(HEAD), *cells(result)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(HEAD))]
-    text = ["  ".join(part.ljust(width) for part, width in zip(line, widths)).rstrip() for line in lines]
-    return "\n".join([*text, *(f"left out: {name}: {why}" for name, why in result["left_out"].items())])
+    return "\n".join(
+        [columns([HEAD, *cells(result)]), *(f"left out: {name}: {why}" for name, why in result["left_out"].items())]
+    )
 
 
 def write_page(result: dict[str, Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,8 +99,12 @@ def table(rows: list[Figure]) -> str:
     """Plain text for the terminal."""
     verdict = {True: "yes", False: "NO", None: ""}
     lines = [("figure", "measured [95 %]", "target", "met")]
-    lines += [(row.name, row.shown, row.target, verdict[row.met]) for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(4)]
+    return columns([*lines, *((row.name, row.shown, row.target, verdict[row.met]) for row in rows)])
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Lines of equally many parts, each column as wide as it must be."""
+    widths = [max(map(len, column)) for column in zip(*lines)]
     return "\n".join("  ".join(part.ljust(width) for part, width in zip(line, widths)).rstrip() for line in lines)
 
 

@@ -86,14 +86,19 @@ def chart(draw: Callable[[Any], None], size: tuple[float, float] = (9.0, 3.6)) -
 
 def origin(result: dict[str, Any]) -> str:
     """Where the figures come from, so that they can be had again."""
+    return section("Where this comes from", *(paragraph(line, quiet=True) for line in origin_lines(result)))
+
+
+def origin_lines(result: dict[str, Any]) -> list[str]:
+    """The same for the terminal."""
     machine, versions = result.get("machine") or {}, result.get("versions") or {}
-    lines = [
+    weights = f"; weights {result['weights']}" if result.get("weights") else ""
+    return [
         f"Command: {result.get('command')}",
-        f"Commit: {result.get('commit')}; seed {result.get('seed', 0)}; weights {result.get('weights', '')}",
+        f"Commit: {result.get('commit')}; seed {result.get('seed', 0)}{weights}",
         f"Machine: {machine.get('cpu')}, {machine.get('cores')} cores, {machine.get('system')}",
         "Versions: " + ", ".join(f"{k} {v}" for k, v in versions.items() if v),
     ]
-    return section("Where this comes from", *(paragraph(line, quiet=True) for line in lines))
 
 
 def _text(value: Any) -> str:

@@ -68,8 +68,12 @@ def attention_figures(
     repeats: int = 5,
     device: str | torch.device = "cpu",
     seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Row]:
-    """Time the newest frame of a session against a cache that makes up `tokens` keys (a whole number of frames)."""
+    """Time the newest frame of a session against a cache that makes up `tokens` keys (a whole number of frames).
+
+    `say` hears what is measured next.
+    """
     keep_freed_memory()
     frames = max(2, round(tokens / (ROWS * COLUMNS)))
     backbone = _backbone(frames, width, heads, seed).to(device)
@@ -86,6 +90,7 @@ def attention_figures(
         wanted = dense(newest, layout, cached)[0]
         rows = []
         for config in mixers:
+            say(f"{config.kind}: {frames * ROWS * COLUMNS} keys")
             mixer = convert(dense, config, backbone.site(0))
             found = mixer(newest, layout, cached)[0]
             ms, dense_ms = _in_turn(lambda m=mixer: m(newest, layout, cached), lambda: dense(newest, layout, cached), repeats)

@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -27,7 +27,7 @@ from core.acceleration.stack import Stack
 from core.episodes.episode import Episode
 from core.errors import ZoetropeError
 from core.files import write_text
-from core.parallel.group import SENT, join, processes
+from core.parallel.group import SENT, first, join, processes
 from core.streaming.session import Session
 from core.streaming.world import World
 
@@ -56,6 +56,10 @@ class Row:
     """Why it was not measured."""
 
 
+def _silent(line: str) -> None:
+    """Say nothing."""
+
+
 def techniques() -> list[Parallel]:
     """All that is measured unless asked otherwise."""
     context = [Ulysses(), Ulysses(cache="sharded"), Ring(), Ring(cache="sharded")]
@@ -70,29 +74,44 @@ def measure(
     frames: int = 8,
     steps: int = 4,
     asked: Sequence[Parallel] = (),
+    say: Callable[[str], None] = _silent,
 ) -> list[Row]:
     """Rows of the world in `folder`, in `count` processes on this machine: started here, unless torchrun started some.
 
-    Sessions begin with `context` frames of the episode and go on by its actions.
+    Sessions begin with `context` frames of the episode and go on by its actions. `say` hears what is measured next; it is a
+    function of a module, since the first of the processes calls it.
     """
     join()
     chosen = list(asked) or techniques()
     if processes() > 1:
-        return rows(World.load(folder, accelerations=()), episode, chosen, context, frames, steps)
+        return rows(World.load(folder, accelerations=()), episode, chosen, context, frames, steps, say)
     if count < 2:
         raise ZoetropeError(f"bench: parallel: needs at least 2 processes, found {count}")
     from torch.multiprocessing.spawn import spawn
 
     with tempfile.TemporaryDirectory() as place:
-        spawn(_work, (count, place, folder, episode, chosen, context, frames, steps), count)
+        spawn(_work, (count, place, folder, episode, chosen, context, frames, steps, say), count)
         return [Row(**row) for row in json.loads((Path(place) / ROWS).read_text())]
 
 
-def rows(world: World, episode: Episode, chosen: Sequence[Parallel], context: int, frames: int, steps: int) -> list[Row]:
+def rows(
+    world: World,
+    episode: Episode,
+    chosen: Sequence[Parallel],
+    context: int,
+    frames: int,
+    steps: int,
+    say: Callable[[str], None] = _silent,
+) -> list[Row]:
     """The same in processes that are running; complete in the first one, without single-process figures in the others."""
     if len(episode) < context + frames + WARM:
         raise ZoetropeError(f"bench: parallel: the episode must have {context + frames + WARM} frames, it has {len(episode)}")
-    return [_row(world, episode, technique, context, frames, steps) for technique in chosen]
+    found = []
+    for technique in chosen:
+        if first():
+            say(f"{technique.name}: {frames} frames in {processes()} processes")
+        found.append(_row(world, episode, technique, context, frames, steps))
+    return found
 
 
 def _row(world: World, episode: Episode, technique: Parallel, context: int, frames: int, steps: int) -> Row:
@@ -115,7 +134,7 @@ def _row(world: World, episode: Episode, technique: Parallel, context: int, fram
         _ = session.ring
         return time.perf_counter() - started
 
-    alone, first = opened(), dist.get_rank() == 0
+    alone = opened()
     try:
         stack = Stack(world, [technique])
     except ZoetropeError as error:
@@ -126,7 +145,7 @@ def _row(world: World, episode: Episode, technique: Parallel, context: int, fram
         took, took_alone, found, wanted, sent = [], [], [], [], 0
         for t in range(context - 1, context - 1 + WARM + frames):
             dist.barrier()
-            if first:
+            if first():
                 torch.set_num_threads(threads * processes())
                 took_alone.append(timed(alone, t))
                 torch.set_num_threads(threads)
@@ -141,7 +160,7 @@ def _row(world: World, episode: Episode, technique: Parallel, context: int, fram
     total = torch.tensor([sent], device=found[0].device)
     dist.all_reduce(total)
     row = replace(row, bytes=int(total), milliseconds=1000 * median(took[WARM:]))
-    if not first:
+    if not first():
         return row
     difference = max(float((a - b).abs().max()) for a, b in zip(found[late:], wanted))
     return replace(row, difference=difference, alone=1000 * median(took_alone[WARM:]))
@@ -162,10 +181,11 @@ def _work(
     context: int,
     frames: int,
     steps: int,
+    say: Callable[[str], None],
 ) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
     dist.init_process_group("gloo", init_method=f"file://{Path(place) / 'meeting'}", rank=rank, world_size=count)
-    found = rows(World.load(folder, accelerations=()), episode, chosen, context, frames, steps)
+    found = rows(World.load(folder, accelerations=()), episode, chosen, context, frames, steps, say)
     if rank == 0:
         write_text(Path(place) / ROWS, json.dumps([asdict(row) for row in found]))
     dist.destroy_process_group()

@@ -51,10 +51,18 @@ class Row:
         return {"stack": list(self.stack), "horizons": horizons, "fall": figure(self.fall), "holds": self.holds}
 
 
-def extrapolate(load: Callable[[], World], cases: Cases, stacks: Sequence[Sequence[Entry]], window: int) -> list[Row]:
+def extrapolate(
+    load: Callable[[], World],
+    cases: Cases,
+    stacks: Sequence[Sequence[Entry]],
+    window: int,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Row]:
     """A row for each stack; the first, as a rule the empty one, is what the others are compared with.
 
-    `window` is frames of a training window. Raises ZoetropeError for cases that are too short.
+    `window` is frames of a training window; the sessions' noise is of `seed` and the following; `say` hears what is measured
+    next. Raises ZoetropeError for cases that are too short.
     """
     horizons = [window * multiple for multiple in MULTIPLES]
     if not cases.episodes or min(map(len, cases.episodes)) < cases.context + max(horizons):
@@ -63,16 +71,17 @@ def extrapolate(load: Callable[[], World], cases: Cases, stacks: Sequence[Sequen
     for stack in stacks:
         world = load()
         names = tuple(accelerate(world, stack).names) if stack else ()
-        scores = _scores(world, cases, horizons, window)
+        say(f"{'+'.join(names) or 'plain'}: {len(cases.episodes)} rollouts of {max(horizons)} frames")
+        scores = _scores(world, cases, horizons, window, seed)
         baseline = scores if baseline is None else baseline
         rows.append(_row(names, scores, baseline, horizons, cases.groups))
     return rows
 
 
-def _scores(world: World, cases: Cases, horizons: Sequence[int], window: int) -> np.ndarray:
+def _scores(world: World, cases: Cases, horizons: Sequence[int], window: int, seed: int) -> np.ndarray:
     """(B, horizons, 2): PSNR and structure, means over the last window before each horizon."""
     episodes, start = cases.episodes, cases.context
-    session = world.open(contexts(episodes, start), seed=list(range(len(episodes))))
+    session = world.open(contexts(episodes, start), seed=list(range(seed, seed + len(episodes))))
     truth, sums = real(episodes, start, max(horizons)), np.zeros((len(episodes), len(horizons), 2))
     for t in range(max(horizons)):
         at = start + t

@@ -27,6 +27,11 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def first() -> bool:
+    """Whether this is the first of the processes that work together, the one that speaks for them; alone it is."""
+    return processes() == 1 or dist.get_rank() == 0
+
+
 @dataclass(slots=True)
 class Traffic:
     """What one process has sent."""

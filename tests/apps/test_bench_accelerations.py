@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps import bench
 from apps.cli import main
 from core.acceleration import catalog
+from core.episodes.store import EpisodeStore
 from core.evaluation import accelerated
 from core.evaluation.accelerated import Row, mark_best
 from core.evaluation.rollouts import Cases, quality_kept
@@ -24,8 +24,9 @@ RUN = Callable[..., tuple[int, str]]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> RUN:
     """Runs `zoetrope bench` on the tiny world, with two techniques."""
-    recordings = [episode(world_config(), 24, seed) for seed in range(3)]
-    monkeypatch.setattr(bench, "_find", lambda name, data: ("tiny", world, recordings))
+    world().model.save(tmp_path / "tiny")
+    for seed in range(3):
+        EpisodeStore(tmp_path / "test").write(seed, episode(world_config(), 24, seed))
     monkeypatch.setattr(accelerated, "QUICK", replace(accelerated.QUICK, cases=3, context=3, rounds=2, turn=4))
     monkeypatch.setattr(accelerated, "WARM_UP", 3)
     scores = accelerated.rollout_scores  # of random weights, which are no better than a still
@@ -36,7 +37,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> tuple[int, str]:
-        code = main(["bench", "--quick", *arguments])
+        code = main(["bench", "tiny", "--data", "test", "--quick", *arguments])
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 

@@ -98,6 +98,6 @@ def test_the_rest_of_the_table(folder, tmp_path, capsys, monkeypatch):
 
 
 def test_what_is_trained_is_what_is_shipped():
-    config = commands._read_config("push_latent")
+    config = commands.read_config("push_latent")
     assert Latent.open("push_latent").config == config
     assert isinstance(config, LatentConfig) and commands._recorded(config) == worlds.load("push")

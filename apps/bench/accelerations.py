@@ -1,19 +1,18 @@
-"""`zoetrope bench`: which accelerations pay on this machine, for a chosen world, alone and stacked, and what they keep."""
+"""`zoetrope bench accelerations`: which of them pay on this machine, for a world, alone and stacked, and what they keep."""
 
 from __future__ import annotations
 
 import json
-import sys
-from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apps.bench.common import find, say
 from core.errors import ZoetropeError
 from core.files import write_text
 
 if TYPE_CHECKING:
-    from core.episodes.episode import Episode
     from core.evaluation.accelerated import Bench, Row
     from core.streaming.world import World
 
@@ -22,28 +21,21 @@ KEPT_LESS = 1
 """Exit code where a preset keeps less quality than it states."""
 
 
-def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--accelerate", metavar="NAMES", help="measure this stack alone: techniques or presets, a,b,c")
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="held-out recordings (default: the world's starts)")
-    parser.add_argument("--check", action="store_true", help="measure the presets; fail where one keeps less than it states")
-    parser.add_argument("--tune", type=float, metavar="QUALITY", help="write the fastest stack that keeps this as a preset")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where --tune writes (default: runs/WORLD/tuned.yaml)")
-
-
 def run(args: Namespace) -> int:
     """Measure. Returns the exit code: 0, or 1 where `--check` found a preset that keeps less than it states."""
     from apps.report.accelerations import table, write_page
     from core.evaluation.accelerated import QUICK, Bench, BenchConfig, mark_best, report
-    from core.evaluation.rollouts import Cases
+    from core.evaluation.rollouts import HORIZON, Cases
     from core.heap import keep_freed_memory
 
     if args.tune is not None and not 0 < args.tune <= 1:
         raise ZoetropeError(f"--tune: a quality is above 0 and at most 1, found {args.tune:g}")
-    name, load, recordings = _find(args.world, args.data)
+    found = find(args.world, args.data)
+    name, load = found.name, found.load
     keep_freed_memory()
     config = QUICK if args.quick else BenchConfig()
-    cases = Cases.cut(recordings, config.cases, config.context)
-    bench = Bench(load, cases, config, lambda line: print(line, file=sys.stderr))
+    recordings = found.recordings(config.cases, config.context + HORIZON)
+    bench = Bench(load, Cases.cut(recordings, config.cases, config.context), config, say)
     if args.check:
         return _check(bench, name)
     if args.accelerate is not None:
@@ -65,31 +57,6 @@ def run(args: Namespace) -> int:
     if args.tune is not None:
         _tune(rows, load(), args.tune, args.out or RUNS / name / "tuned.yaml")
     return 0
-
-
-def _find(world: str, data: Path | None) -> tuple[str, Callable[[], World], Sequence[Episode]]:
-    """The name of a world, what loads it plain, and its held-out recordings."""
-    from core.streaming.model import CONFIG, WEIGHTS, WorldConfig
-    from core.streaming.world import World
-    from driving import WEIGHTS as DRIVING
-    from games import loading, registry, starts
-
-    folder = DRIVING if world == "driving" else Path(world)
-    if world in registry.GAMES or not (folder / WEIGHTS).exists():
-        folder = loading.find(world)
-    from core.config import load_yaml
-
-    name = load_yaml(WorldConfig, folder / CONFIG).name
-    if data is None:
-        if not (folder / starts.FILE).exists():
-            raise ZoetropeError(f"{folder}: comes without starts: name held-out recordings with --data")
-        return name, lambda: World.load(folder, []), starts.load(folder)
-    from core.episodes.store import EpisodeStore
-
-    recordings = list(EpisodeStore(data))
-    if not recordings:
-        raise ZoetropeError(f"{data}: no recordings here")
-    return name, lambda: World.load(folder, []), recordings
 
 
 def _check(bench: Bench, world: str) -> int:
