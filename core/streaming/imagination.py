@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from core.backbone.attention import Cached, Layout
 from core.backbone.call import Call, forget
 from core.backbone.transformer import Backbone, Inputs, Outputs
 from core.diffusion.flow import BASE_STRIDE, euler
@@ -39,6 +40,8 @@ class Imagination:
         self.guide: Guide = guided
         self.kept: dict[str, Tensor] = {}
         """What accelerations keep from call to call (see `core.backbone.call`)."""
+        self._view: tuple[tuple[int, bool], Layout, tuple[Cached, ...]] | None = None
+        """What `_seen` last gave, and of which frame."""
 
     def imagine(
         self, fresh: Newest, number: int, steps: int, packed: bool, weak: Newest | None = None, guidance: float = 1.0
@@ -49,8 +52,7 @@ class Imagination:
         the prediction, `guidance` times as far (classifier-free guidance, arXiv 2207.12598).
         """
         backbone = self.backbone
-        layout = backbone.layout(torch.tensor([number]), self._slots(packed))
-        cached = self.ring.read(layout)
+        layout, cached = self._seen(number, packed)
         said: list[Outputs] = []
 
         def predict(x: Tensor, signal: Tensor, stride: Tensor) -> Tensor:
@@ -69,12 +71,12 @@ class Imagination:
     def commit(self, frame: Newest, number: int, packed: bool) -> None:
         """Take a clean frame into the ring as `number`."""
         backbone, batch = self.backbone, len(frame.latents)
-        layout = backbone.layout(torch.tensor([number]), self._slots(packed))
+        layout, cached = self._seen(number, packed)
         inputs = self._inputs(
             frame, frame.latents, frame.latents.new_ones(batch), frame.latents.new_full((batch,), BASE_STRIDE)
         )
-        layout = replace(layout, call=Call(self.kept))
-        self.ring.append(backbone.remember(inputs, layout, self.ring.read(layout)), 0, number)
+        self.ring.append(backbone.remember(inputs, replace(layout, call=Call(self.kept)), cached), 0, number)
+        self._view = None
         forget(self.kept)
 
     def copy(self) -> Imagination:
@@ -87,8 +89,15 @@ class Imagination:
     def _with(self, ring: KeyValueRing, kept: dict[str, Tensor]) -> Imagination:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__dict__)
-        twin.ring, twin.kept = ring, kept
+        twin.ring, twin.kept, twin._view = ring, kept, None
         return twin
+
+    def _seen(self, number: int, packed: bool) -> tuple[Layout, tuple[Cached, ...]]:
+        """What frame `number` sees of the ring: the same when it is imagined and when it is taken in, so it is read once."""
+        if self._view is None or self._view[0] != (number, packed):
+            layout = self.backbone.layout(torch.tensor([number]), self._slots(packed))
+            self._view = (number, packed), layout, self.ring.read(layout)
+        return self._view[1:]
 
     def _inputs(self, frame: Newest, latents: Tensor, signal: Tensor, stride: Tensor) -> Inputs:
         """One frame a session as the backbone's inputs (adds the time axis)."""
