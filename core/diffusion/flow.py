@@ -23,7 +23,8 @@ LONG_STRIDES = (1 / 4, 1 / 2, 1.0)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlowConfig:
     shortcut: float = 0.25
-    """Share of each batch that learns long steps from its own short ones."""
+    """Share of each batch that learns long steps from its own short ones; 0 where what is known decides what follows: steps of
+    every length then learn from the data itself."""
     clean_context: float = 0.35
     """Share of frames shown (nearly) clean, as a session shows its past."""
     context_noise: float = 0.15
@@ -86,6 +87,10 @@ def flow_loss(
     signal = torch.where(kind < config.clean_context + config.pure_noise, torch.zeros_like(kind), draw(b, t))
     signal = torch.where(context, 1 - config.context_noise * draw(b, t), signal)
     stride = torch.full_like(kind, BASE_STRIDE)
+    if not config.shortcut:
+        which = torch.randint(1 + len(LONG_STRIDES), (b, t), generator=generator)
+        asked = torch.tensor((BASE_STRIDE, *LONG_STRIDES))[which].to(clean.device)
+        stride = torch.where(context, BASE_STRIDE, asked)
     if long_count:
         which = torch.randint(len(LONG_STRIDES), (long_count, t), generator=generator)
         picked = torch.tensor(LONG_STRIDES)[which].to(clean.device)

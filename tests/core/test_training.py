@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from worlds import episode, model, world_config
 
-from core.diffusion.flow import euler
+from core.backbone.transformer import Inputs, Outputs
+from core.diffusion.flow import BASE_STRIDE, LONG_STRIDES, FlowConfig, euler, flow_loss
 from core.episodes.store import EpisodeStore
 from core.errors import ZoetropeError
 from core.latents.autoencoder import Tokenizer, TokenizerConfig
@@ -92,6 +93,28 @@ def test_euler_with_a_perfect_prediction_arrives_in_any_number_of_steps():
     target, noise = torch.randn(2, 3), torch.randn(2, 3)
     for steps in (1, 2, 4):
         assert torch.allclose(euler(lambda x, s, d: target, noise, steps), target, atol=1e-6)
+
+
+def test_without_shortcuts_steps_of_every_length_learn_from_the_data():
+    """A backbone that knows the answer is at its best whatever is asked of it, and is asked for steps of every length."""
+    config = world_config(spatial=False)
+    made, shape = model(config), config.frame_shape
+    clean = torch.randn(16, 6, shape.cameras, shape.channels, shape.rows, shape.columns)
+    levels = torch.ones(16, 6), torch.zeros(16, 6)
+    inputs = Inputs(clean, *levels, torch.zeros(16, 6, 3), torch.ones(16, 6, dtype=torch.bool), torch.zeros(16, 6, 6), None)
+    asked = []
+
+    class Knows(nn.Module):
+        layout = made.backbone.layout
+
+        def forward(self, inputs, layout):
+            asked.append(inputs.stride)
+            return Outputs(clean, torch.zeros(16, 6), torch.zeros(16, 6), ())
+
+    flow = FlowConfig(shortcut=0.0)
+    loss, _ = flow_loss(Knows(), flow, inputs, clean, None, None, None, None, torch.ones(shape.channels), torch.Generator())
+    assert float(loss) == 0 and len(asked) == 1, "no second look"
+    assert set(asked[0].unique().tolist()) == {BASE_STRIDE, *LONG_STRIDES}
 
 
 @pytest.mark.parametrize("kind", [{}, {"spatial": False, "discrete": True}])
