@@ -23,7 +23,7 @@ play: $(VENV)/.play
 	@$(BIN)/zoetrope play $(WORLD)
 
 test: check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
