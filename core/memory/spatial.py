@@ -255,7 +255,7 @@ class SpatialMemory:
         if not slots:
             return self.nothing()
         self.used[slots] = number
-        return replace(self._warp(pose, slots, intrinsics), witnesses=witnesses)
+        return replace(self._warp(pose, slots, camera), witnesses=witnesses)
 
     def scan(self, pose: Tensor) -> Tensor:
         """What stands around the first camera's pose (4, 4), of all that it remembers: see `scan_obstacles`."""
@@ -302,16 +302,19 @@ class SpatialMemory:
 
     def _recall(self, pose: Tensor, usable: Tensor, intrinsics: Tensor) -> tuple[list[int], Witnesses | None]:
         """Greedy choice of the keyframes that together show most of the view, and who can bear witness to it."""
-        pixels, z = self._project(to_camera(self.probes.view(-1, 3), pose), intrinsics)
+        to_pixels = intrinsics @ inverse(pose)[:3]
+        x, y, z = torch.addmm(to_pixels[:, 3:], to_pixels[:, :3], self.probes.view(-1, 3).T)
         rows, columns = OVERLAP_GRID
         known = (self.probe_depth > 0) & usable[:, None]
-        inside = (pixels >= 0).all(-1) & (pixels[:, 0] < self.width) & (pixels[:, 1] < self.height)
-        inside = inside & (z > self.config.near) & known.flatten()
+        safe = z.clamp(min=1e-6)
+        column, row = x / safe, y / safe
+        inside = (column >= 0) & (column < self.width) & (row >= 0) & (row < self.height)
+        inside &= (z > self.config.near) & known.flatten()
         seen = inside.nonzero()[:, 0]
         if not len(seen):
             return [], None
-        pixels, z = pixels[seen], z[seen]
-        cell = (pixels[:, 1] * (rows / self.height)).long() * columns + (pixels[:, 0] * (columns / self.width)).long()
+        column, row, z = column[seen], row[seen], z[seen]
+        cell = (row * (rows / self.height)).long() * columns + (column * (columns / self.width)).long()
         nearest = z.new_full((rows * columns,), float("inf")).scatter_reduce_(0, cell, z, "amin")
         visible = z <= nearest[cell] * 1.5
         # Seen from as near as now or nearer: full worth. From twice as far: half.
@@ -342,14 +345,14 @@ class SpatialMemory:
         across = turn[..., :1] * self.columns + turn[..., 2:]
         return (across[..., None, :] + (turn[..., 1:2] * self.rows)[..., None]).flatten(2)
 
-    def _warp(self, pose: Tensor, slots: list[int], intrinsics: Tensor) -> Rendering:
+    def _warp(self, pose: Tensor, slots: list[int], camera: int) -> Rendering:
         # Masks are carried as numbers, and what breaks a rule as how far it does: choosing by booleans costs ten times as much.
         h, w = self.height, self.width
         pictures = [self.pictures[i] for i in slots]
         inverse = torch.stack([picture[3:] for picture in pictures])
         cameras = self.camera[slots]
         source = (self.pose[slots], self.intrinsics[cameras], self.from_pixels[cameras])
-        target = (pose.expand(len(slots), 4, 4), intrinsics, torch.linalg.inv(intrinsics))
+        target = (pose.expand(len(slots), 4, 4), self.intrinsics[camera], self.from_pixels[camera])
         forth, forth_shift = self._between(source, target)
         back, back_shift = self._between(target, source)
         depth = inverse.flatten(2).clamp(min=NOTHING).reciprocal_()
@@ -464,14 +467,15 @@ def _slide(image: Tensor, radius: int, reduce: Callable[[Tensor, Tensor], Tensor
 
 
 def _extend(values: Tensor, mask: Tensor) -> Tensor:
-    """Fill holes of values (c, H, W), already zero there, from ever coarser averages of what surrounds them (push-pull)."""
+    """Fill holes of values (c, H, W), zero where the mask is, from ever coarser averages of what surrounds them (push-pull)."""
     levels = [(values[None], mask[None, None])]
     while min(levels[-1][1].shape[-2:]) > 2:
         v, m = levels[-1]
         levels.append((F.avg_pool2d(v, 2, ceil_mode=True), F.avg_pool2d(m, 2, ceil_mode=True)))
     v, m = levels[-1]
     filled = v.sum((-1, -2), keepdim=True) / m.sum((-1, -2), keepdim=True).clamp(min=1e-6)
-    for v, m in reversed(levels):
-        filled = F.interpolate(filled.expand(-1, -1, *filled.shape[-2:]), size=v.shape[-2:], mode="bilinear")
+    for v, m in reversed(levels[1:]):
+        filled = F.interpolate(filled, size=v.shape[-2:], mode="bilinear")
         filled = torch.lerp(filled, v / m.clamp(min=1e-6), m.sign())
-    return filled[0]
+    filled = F.interpolate(filled, size=values.shape[-2:], mode="bilinear")
+    return torch.lerp(filled[0], values, mask)  # the mask is 0 or 1, and needs no average
