@@ -30,6 +30,16 @@ class BlendConfig:
     """Whether it works at an eighth of the resolution too."""
 
 
+class Unshuffle(nn.PixelUnshuffle):
+    """The same in the layout that convolutions work in. Turned as a matrix one image takes a quarter of the time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        if len(x) > 1:
+            return x.contiguous(memory_format=torch.channels_last)
+        return x[0].flatten(1).T.contiguous().view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
+
+
 class Blend(nn.Module):
     """Decoded and remembered pixels, and a sketch where there is one -> the frame to show, and its disparity.
 
@@ -40,7 +50,7 @@ class Blend(nn.Module):
         super().__init__()
         self.near, self.sketch, width = near, sketch, config.width
         channels = PICTURES + SKETCHES * sketch
-        self.first = nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(channels * 4, width, 3, padding=1), nn.SiLU())
+        self.first = nn.Sequential(Unshuffle(2), nn.Conv2d(channels * 4, width, 3, padding=1), nn.SiLU())
         self.wide = _coarser(width)
         self.deep = _coarser(2 * width) if config.deep else None
         out = 8 if sketch else 6
