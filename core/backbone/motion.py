@@ -115,8 +115,11 @@ class Touch(nn.Module):
         slowed = free * self._left(free, start)
         sign = torch.where(slowed < 0, -1.0, 1.0)
         mirrored, start, last, scan = slowed * sign, start * sign, last * sign, scan * sign[:, None]
+        near = self.near(mirrored, scan)
+        if not (torch.is_grad_enabled() or bool(near.any())):
+            return slowed - free  # what the network says would count nothing
         felt, outcomes = self.feel(mirrored, start, last, turn * sign.prod(-1, keepdim=True), scan)
-        return self.weigh(felt, outcomes) * sign * self.near(mirrored, scan) + slowed - free
+        return self.weigh(felt, outcomes) * sign * near + slowed - free
 
     def feel(self, free: Tensor, start: Tensor, last: Tensor, turn: Tensor, scan: Tensor) -> tuple[Tensor, Tensor]:
         """The network's inputs (B, n) and the changes (B, 2, OUTCOMES) it weighs, of a motion to no negative side."""
