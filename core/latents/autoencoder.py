@@ -82,6 +82,15 @@ class ResidualBlock(nn.Module):
         return x + self.second(F.silu(self.first(F.silu(x))))
 
 
+class Patches(nn.PixelUnshuffle):
+    """The same in the layout that convolutions work in (channels last), with one copy of whole rows of each patch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        p = self.downscale_factor
+        rows = x.unflatten(3, (-1, p)).unflatten(2, (-1, p))  # (N, c, h, p, w, p)
+        return rows.permute(0, 2, 4, 1, 3, 5).flatten(3).permute(0, 3, 1, 2)
+
+
 class Encoder(nn.Module):
     """(N, c, H, W) -> (N, C, h, w)."""
 
@@ -89,7 +98,7 @@ class Encoder(nn.Module):
         super().__init__()
         c = config.pixel_channels * config.time_factor
         valid = config.time_factor if config.depth else 0
-        self.linear = nn.Sequential(nn.PixelUnshuffle(config.patch), nn.Conv2d(c * config.patch**2, config.channels, 1))
+        self.linear = nn.Sequential(Patches(config.patch), nn.Conv2d(c * config.patch**2, config.channels, 1))
         layers: list[nn.Module] = [nn.PixelUnshuffle(4)]
         before = (c + valid) * 16
         for i, width in enumerate(config.encoder_widths):
