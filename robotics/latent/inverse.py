@@ -20,8 +20,8 @@ from core import weights
 from core.errors import ZoetropeError
 from robotics.latent.model import REMEDY, LeWorldModel, Past
 
-NAME = "inverse"
-"""Of the files that hold it."""
+NAME, PLANNER = "inverse", "planner"
+"""Of the files that hold it: as it tells what was done, and as it was taught to plan."""
 TOLERANCE = 0.25
 """Confidence is the probability that no component of an action is further off than this; actions lie in [-1, 1]."""
 LEAST, MOST = math.log(0.02), math.log(2.0)
@@ -95,14 +95,14 @@ class InverseDynamics(nn.Module):
         error = ((told.mean - action).abs() * counts).sum() / counts.sum()
         return value, {"error": float(error.detach())}
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str = NAME) -> None:
         """Write config and weights into `folder`, atomically."""
-        weights.save(self, self.config, folder, NAME, lambda _, tensor: tensor.ndim < 2)
+        weights.save(self, self.config, folder, name, lambda _, tensor: tensor.ndim < 2)
 
     @staticmethod
-    def load(folder: Path) -> InverseDynamics:
+    def load(folder: Path, name: str = NAME) -> InverseDynamics:
         """Read it. Raises ZoetropeError when anything is missing, cut short or of another architecture."""
-        return weights.load(InverseDynamics, InverseConfig, folder, NAME, REMEDY)
+        return weights.load(InverseDynamics, InverseConfig, folder, name, REMEDY)
 
 
 class Amortized:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from core.errors import ZoetropeError
-from robotics.latent.model import Past
+from robotics.latent.model import LeWorldModel, Past, Reading
 
 Kind = Literal["cem", "icem", "mppi", "gradient"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -133,6 +133,11 @@ class PlannerConfig:
     icem: ICEMConfig = field(default_factory=ICEMConfig)
     mppi: MPPIConfig = field(default_factory=MPPIConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
+
+
+def dynamics(config: PlannerConfig, model: LeWorldModel) -> Dynamics:
+    """The model, with the distance that `config` names."""
+    return Reading(model, config.weights) if config.cost == "state" else model
 
 
 def make(config: PlannerConfig, dynamics: Dynamics) -> Planner:

@@ -14,8 +14,8 @@ from robotics import WEIGHTS
 from robotics.latent import ABOUT, inverse, model, planners
 from robotics.latent.controller import Controller
 from robotics.latent.evaluate import Contender
-from robotics.latent.inverse import Amortized, InverseDynamics
-from robotics.latent.model import LeWorldModel, Reader, Reading
+from robotics.latent.inverse import PLANNER, Amortized, InverseDynamics
+from robotics.latent.model import LeWorldModel, Reader
 from robotics.latent.planners import KINDS, Planner
 from robotics.latent.train import RECIPE, LatentConfig, load
 from robotics.task import Observation
@@ -33,6 +33,8 @@ class Latent:
     config: LatentConfig
     model: LeWorldModel
     inverse: InverseDynamics
+    amortized: InverseDynamics
+    """What the amortized planner asks: taught to plan, or the inverse dynamics themselves."""
 
     @staticmethod
     def open(name_or_folder: str) -> Latent:
@@ -41,13 +43,15 @@ class Latent:
         if not (folder / RECIPE).exists():
             raise ZoetropeError(f"{folder}: no latent model here; train one with: zoetrope train push_latent")
         config = load(folder / RECIPE)
-        return Latent(folder=folder, config=config, model=LeWorldModel.load(folder), inverse=InverseDynamics.load(folder))
+        told = InverseDynamics.load(folder)
+        taught = told if config.train_planner is None else InverseDynamics.load(folder, PLANNER)
+        return Latent(folder=folder, config=config, model=LeWorldModel.load(folder), inverse=told, amortized=taught)
 
     @property
     def fingerprint(self) -> str:
-        """Of both networks' weights."""
+        """Of all networks' weights."""
         digest = hashlib.sha256()
-        for name in (model.NAME, inverse.NAME):
+        for name in (model.NAME, inverse.NAME, *([] if self.config.train_planner is None else [PLANNER])):
             digest.update((self.folder / f"{name}.safetensors").read_bytes())
         return digest.hexdigest()[:12]
 
@@ -67,12 +71,11 @@ class Latent:
     def planner(self, name: str) -> Planner:
         """The planner called `name`, one of PLANNERS, as the recipe sets it."""
         if name == AMORTIZED:
-            return Amortized(self.inverse)
+            return Amortized(self.amortized)
         if name not in KINDS:
             raise ZoetropeError(f"unknown planner '{name}'; known: {', '.join(PLANNERS)}")
         config = self.config.planner
-        dynamics = Reading(self.model, config.weights) if config.cost == "state" else self.model
-        return planners.make(replace(config, kind=name), dynamics)  # type: ignore[arg-type]
+        return planners.make(replace(config, kind=name), planners.dynamics(config, self.model))  # type: ignore[arg-type]
 
     def contenders(self, names: Iterable[str]) -> dict[str, Contender]:
         """What makes a controller towards a goal, by its planner's name."""

@@ -14,14 +14,17 @@ from core.errors import ZoetropeError
 from core.training.trainer import TrainConfig
 from robotics import policies, tasks, worlds
 from robotics.latent import evaluate, planners
+from robotics.latent.amortize import Goals, imagined_loss
 from robotics.latent.collapse import measure, probe
 from robotics.latent.controller import Controller, ControllerConfig
 from robotics.latent.evaluate import Pair, ProtocolConfig
 from robotics.latent.inverse import Amortized, InverseConfig, InverseDynamics, pseudo_actions
 from robotics.latent.model import LeWorldModel, ModelConfig, Past, Reading, effective_rank
 from robotics.latent.planners import CEMConfig, GradientConfig, ICEMConfig, MPPIConfig, PlannerConfig
+from robotics.latent.samplers import MomentSampler
+from robotics.latent.shipped import Latent
 from robotics.latent.sigreg import sigreg
-from robotics.latent.train import LatentConfig, MomentSampler, load, train_latent
+from robotics.latent.train import LatentConfig, load, train_latent
 from robotics.record import record_episode
 from robotics.task import HOLD, Observation
 
@@ -378,6 +381,51 @@ class TestTraining:
         collapse = measure(model, recordings).as_dict()
         assert 1 <= collapse["rank"] <= 16 and len(collapse["objects_r2"]) == 7 and collapse["objects_r2"][2] is None
 
+    def test_the_planner_is_trained_and_what_has_none_plans_by_its_inverse_dynamics(self, recordings, tmp_path):
+        brief = TrainConfig(steps=3, batch=8, warmup=1)
+        taught = small_config(
+            train_planner=brief,
+            inverse=replace(INVERSE, chunk=SMALL.stride, reach=2 * SMALL.stride),
+            controller=ControllerConfig(within=2 * SMALL.stride),
+        )
+        for name, config in (("taught", taught), ("plain", small_config())):
+            train_latent(config, recordings, tmp_path / "run" / name, tmp_path / name, progress=False)
+        train_latent(taught, recordings, tmp_path / "run" / "taught", tmp_path / "again", progress=False)
+        ours, again, plain = (Latent.open(str(tmp_path / name)) for name in ("taught", "again", "plain"))
+        assert ours.fingerprint == again.fingerprint and plain.amortized is plain.inverse
+        same = [torch.equal(t, ours.inverse.state_dict()[n]) for n, t in ours.amortized.state_dict().items()]
+        assert not all(same)
+        (tmp_path / "taught" / "planner.safetensors").unlink()
+        with pytest.raises(ZoetropeError, match=r"planner\.safetensors"):
+            Latent.open(str(tmp_path / "taught"))
+
+    def test_a_planner_learns_to_end_at_its_goals(self):
+        """In a model where actions move the first two numbers of an embedding, from pairs whose actions say nothing."""
+        config = replace(INVERSE, embedding=4, chunk=2, reach=4, dropout=0.0)
+
+        class Moves:
+            config, stride = replace(SMALL, stride=2, embedding=4, action=2), 2
+
+            def predictor(self, z, action):
+                return z + torch.nn.functional.pad(action.unflatten(-1, (2, 2)).sum(-2), (0, 2))
+
+            def apart(self, z, goal):
+                return (z - goal).square().sum(-1)
+
+        planner, model = InverseDynamics(config), Moves()
+        optimizer = torch.optim.Adam(planner.parameters(), 3e-3)
+        apart = []
+        for step in range(150):
+            here = torch.randn(64, 4, generator=generator(step))
+            there = here + torch.nn.functional.pad(2 * torch.rand(64, 2, generator=generator(step)) - 1, (0, 2))
+            hindsight = here, there, torch.full((64,), 2), torch.zeros(64, 2, 2)
+            loss, figures = imagined_loss(model, model, planner, Goals(here, there, 1 + step % 2, hindsight), generator(step))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            apart.append(figures["apart"] / figures["before"])
+        assert np.mean(apart[:5]) > 0.5 and np.mean(apart[-10:]) < 0.1
+
     def test_recordings_of_another_size(self, recordings):
         for wrong in ({"height": 32}, {"action": 3}, {"proprioception": 9}, {"stride": 500}):
             with pytest.raises(ZoetropeError, match=str(recordings.folder)):
@@ -386,6 +434,9 @@ class TestTraining:
     def test_a_config_at_odds_with_itself(self):
         with pytest.raises(ZoetropeError, match="embedding and action"):
             small_config(inverse=replace(INVERSE, embedding=8))
+        with pytest.raises(ZoetropeError, match="chunk must be the model's stride"):
+            brief = TrainConfig(steps=1, batch=1)
+            small_config(train_planner=brief, inverse=replace(INVERSE, chunk=SMALL.stride + 1, reach=50))
 
     def test_the_preset_is_of_its_worlds_recordings(self):
         preset = load(worlds.CONFIGS / "push_latent.yaml")
