@@ -3,9 +3,10 @@
 The session is driven as play drives it: the next frame is imagined while the last one is decoded, on half of the cores each. A
 frame's cost is the time from one picture to the next; `latency` is the time from a key to its picture.
 
-Everything that is compared is measured in turns within one run, since a machine's speed drifts: our session and the yardstick
-(a pixel U-Net in the shape of DIAMOND's, see `core.evaluation.yardstick`) take turns, and so do a session at frame 200 and the
-same one at frame 10,000. Figures are medians and percentiles of single frames.
+A frame's figures are those of every frame from 200 on of one session that is played through, as a player has it. What is
+compared is measured in turns, since a machine's speed drifts: our session and the yardstick (a pixel U-Net in the shape of
+DIAMOND's, see `core.evaluation.yardstick`) take turns, and so do a session at frame 200 and the same one at frame 10,000. In
+turns each finds the other's caches, so a frame costs more there. Figures are medians and percentiles of single frames.
 """
 
 from __future__ import annotations
@@ -61,20 +62,21 @@ def bench_play(
     session, keys = open_session(weights)
     rounds = 6 if quick else 40
     # The long way first: the session goes on to its last frame, and is forked at frame 200 on the way.
-    timed = _Timed(session, keys)
+    timed = _Timed(session, keys, warm=0)
     early: Any = None
     bar = tqdm(total=frames, unit="frame", desc="bench", disable=not progress)
     deadline = time.monotonic() + seconds if seconds else np.inf
     while session.number < frames and (session.number <= EARLY or time.monotonic() < deadline):
         timed.step()
         if session.number == EARLY:
-            early = session.fork()
+            timed.rest()
+            early, timed = session.fork(), _Timed(session, keys, warm=0)
         bar.update(session.number - bar.n)
     bar.close()
     timed.rest()
     late_memory, early_memory = session.held["bytes"], early.held["bytes"]
     growth = compare(early, session, keys, rounds)
-    # Then ours and the yardstick in turns; the figures of a frame come from here.
+    # Then ours and the yardstick in turns.
     mine = _Timed(session.fork(), keys)
     torch.set_num_threads(all_threads)
     unet = yardstick_step()
@@ -92,9 +94,10 @@ def bench_play(
         "frames": session.number,
         "threads": all_threads,
         "cores": cores(),
-        **mine.figures(),
+        **timed.figures(),
         "unet_frame_ms_p50": float(np.median(unet_ms)),
         "unet_ratio": float(np.median(unet_ms)) / mine.percentile("frame", 50),
+        "frame_ms_p50_in_turns": mine.percentile("frame", 50),
         "time_growth": growth,
         "memory_growth": late_memory / early_memory,
         "memory_bytes_early": early_memory,
@@ -177,8 +180,9 @@ def yardstick_step() -> Callable[[], Any]:
 class _Timed:
     """Steps a session, a frame ahead of what is shown, and keeps what each frame cost."""
 
-    def __init__(self, session: Any, keys: Callable[[int], Any]):
-        self.session, self.keys = session, keys
+    def __init__(self, session: Any, keys: Callable[[int], Any], warm: int = WARM):
+        """`warm` of every ROUND frames do not count."""
+        self.session, self.keys, self.warm = session, keys, warm
         self.numbers: list[int] = []
         self.milliseconds: dict[str, list[float]] = {"frame": [], "latency": []}
         self._coming: Any = None
@@ -188,7 +192,7 @@ class _Timed:
     def step(self) -> None:
         asked = time.perf_counter()
         following = self.session.submit(self.keys(self.session.number))
-        counts = self._taken % ROUND >= WARM
+        counts = self._taken % ROUND >= self.warm
         self._taken += 1
         if counts:
             following.add_done_callback(lambda _: self._note("latency", asked))

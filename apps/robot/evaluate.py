@@ -6,6 +6,8 @@ import argparse
 import json
 from pathlib import Path
 
+import torch
+
 from apps.report import page
 from apps.report.figures import table
 from apps.robot.report import policy_rows, rows, write_page
@@ -13,6 +15,7 @@ from apps.writing import writing
 from core.device import device
 from core.errors import ZoetropeError
 from core.files import write_text
+from core.hardware import halves
 from core.heap import keep_freed_memory
 from robotics import worlds
 from robotics.evaluate import Plan, evaluate
@@ -38,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         raise ZoetropeError(f"--task: world '{config.name}' imagines the task '{config.record.task}', not '{args.task}'")
     out = args.out or RUNS / config.name / "evaluation"
     keep_freed_memory()
+    torch.set_num_threads(halves())
     with writing(out):
         figures = evaluate(world, config, plan, out)
         for name, measured in policy_rows(figures):

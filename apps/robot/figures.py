@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from apps.report import page
 from apps.report.figures import Figure, table
 from apps.robot.plan import PLAN_SECONDS, TIMES_RANDOM, measured
 from apps.writing import writing
 from core.files import write_text
+from core.hardware import halves
 from core.heap import keep_freed_memory
 from robotics import worlds
 from robotics.figures.run import evaluate
@@ -38,6 +41,7 @@ def run(
     if set(parts) & set(DREAMT):
         config, world = worlds.load_world(latent.config.world)
     keep_freed_memory()
+    torch.set_num_threads(halves())
     with writing(out):
         figures = evaluate(config.record, world, latent, data, out, episodes, parts, seed)
         print(table(rows(figures)))

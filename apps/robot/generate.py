@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from apps.report import page
 from apps.writing import writing
 from core.device import device
 from core.files import write_text
+from core.hardware import halves
 from core.heap import keep_freed_memory
 from robotics import worlds
 from robotics.engine import few, strips
@@ -34,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
     demonstrations = few.read(args.data, plan.demonstrations, plan.seed, plan.by)
     out = args.out or RUNS / args.task / "generated"
     keep_freed_memory()
+    torch.set_num_threads(halves())
     with writing(out):
         readers: list[ActionReader] = []
         if plan.imagines:
