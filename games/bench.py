@@ -5,8 +5,8 @@ frame's cost is the time from one picture to the next; `latency` is the time fro
 
 A frame's figures are those of every frame from 200 on of one session that is played through, as a player has it. What is
 compared is measured in turns, since a machine's speed drifts: our session and the yardstick (a pixel U-Net in the shape of
-DIAMOND's, see `core.evaluation.yardstick`) take turns, and so do a session at frame 200 and the same one at frame 10,000. In
-turns each finds the other's caches, so a frame costs more there. Figures are medians and percentiles of single frames.
+DIAMOND's, see `core.evaluation.yardstick`) take turns, and so do a session at frame 200 and the same one at frame 10,000.
+Figures are medians and percentiles of single frames.
 """
 
 from __future__ import annotations
